@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -48,6 +49,10 @@ class Lake(ABC):
     @abstractmethod
     def keys(self, prefix: str) -> list[str]:
         """Every key under a prefix that ends at a folder boundary, sorted."""
+
+    @abstractmethod
+    def written_at(self, key: str) -> datetime:
+        """When the record was written, in UTC; NotFound if there is none."""
 
     @abstractmethod
     def storage_options(self) -> dict[str, str]:
@@ -120,6 +125,13 @@ class FolderLake(Lake):
         return sorted(p.relative_to(self.root).as_posix() for p in files)
 
     @override
+    def written_at(self, key: str) -> datetime:
+        try:
+            return datetime.fromtimestamp((self.root / checked(key)).stat().st_mtime, UTC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"expected a record at {self.join(key)}, found none") from None
+
+    @override
     def storage_options(self) -> dict[str, str]:
         return {}
 
@@ -188,6 +200,18 @@ class S3Lake(Lake):
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix).rstrip("/") + "/")
         skip = len(self.prefix) + 1 if self.prefix else 0
         return sorted(item["Key"][skip:] for page in pages for item in page.get("Contents", ()))
+
+    @override
+    def written_at(self, key: str) -> datetime:
+        from botocore.exceptions import ClientError
+
+        try:
+            written: datetime = self.client.head_object(Bucket=self.bucket, Key=self._full(key))["LastModified"]
+        except ClientError as fault:
+            if _code(fault) in ("NoSuchKey", "404"):
+                raise NotFound(f"expected a record at {self.join(key)}, found none") from None
+            raise self._unavailable(key, fault) from fault
+        return written.astimezone(UTC)
 
     @override
     def storage_options(self) -> dict[str, str]:

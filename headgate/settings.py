@@ -90,7 +90,10 @@ class Stage(Section):
     target: Literal["local"] = "local"
     canary_size_percent: Percent = 10
     bake_time_s: float = Field(10, ge=0)
-    min_requests: int = Field(20, ge=0, description="fewer requests in the bake time are inconclusive, unless probed")
+    min_requests: int = Field(20, ge=0, description="fewer answers by the canary in the bake time are inconclusive")
+    probe_rate_per_s: float = Field(
+        0, ge=0, description="requests with regression texts that the rollout adds, for endpoints without traffic"
+    )
     max_error_rate: Share = 0.01
 
 
@@ -109,7 +112,6 @@ class ModelSettings(Section):
     annotations: tuple[Path, ...] = Field((), description="files that `headgate run` lands, each once")
     regression_rows: Path | None = Field(None, description="file that is frozen once as the regression set")
     sanity_rows: int = Field(120, ge=20, description="rows that sanity_check trains on")
-    regression_cron: str = Field("0 6 * * *", description="when the live champion is tested again")
     train: Train = Train()
     filters: Filters = Filters()
     data_checks: DataChecks = DataChecks()
@@ -142,7 +144,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".headgate"), description="state of the local stack")
     lake: str = Field(".headgate/lake", description="a folder or s3://bucket/prefix")
-    mlflow_tracking_uri: str | None = Field(None, description="default: the local stack's server")
+    gateway_url: str = Field("http://127.0.0.1:4300", description="where evidence pages are read; the local stack sets it")
     stack: StackSettings = StackSettings()
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +17,18 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def provenance() -> dict[str, Any]:
+    """What the fixture `bundle` says it was made from."""
+    return {"model": "replies", "commit": "c0ffee", "data_version": {"dataset": "replies", "version": 3, "digest": "d1"}}
+
+
+@pytest.fixture(scope="session")
+def bundle(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory, provenance: dict[str, Any]) -> Path:
+    """A tiny real bundle, which abstains from nothing; treat it as read-only."""
+    from headgate.model.filters import FilterConfig
+    from headgate.model.wrapping import wrap
+
+    return wrap(tiny_classifier, tmp_path_factory.mktemp("bundle") / "bundle", FilterConfig(min_confidence=0.0), provenance).path

@@ -1,0 +1,251 @@
+"""Endpoints on this machine: for each a router on a fixed port, and one server process for each live revision.
+
+`<home>/endpoints/<endpoint>/state.json` holds what is settled and, while a change is being made, what is intended. A change
+is computed from what is settled, written as intent, and made real in an order that loses no request: start servers and wait,
+switch the router and wait until the old servers have nothing under way, stop those. Making real what already is real does
+nothing, so that a change that was killed anywhere is repaired by repeating it, or undone by any other change.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import httpx
+from filelock import FileLock, Timeout
+
+from deployments.local_servers import SERVER, EndpointServers, Layout
+from deployments.observations import observe_files
+from deployments.ports import Ports
+from deployments.processes import Processes
+from deployments.supervisord import write_private
+from deployments.target import Cohort, EndpointStatus, Observation, Record, Revision, Split
+from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale, Unavailable
+from headgate.model.bundle import open_bundle
+
+
+class State(Record):
+    """The content of state.json."""
+
+    settled: Layout = Layout()
+    action: str = ""
+    intended: Layout | None = None
+
+
+class LocalTarget:
+    """The endpoints under one home folder; safe to use from several processes at once."""
+
+    routing: Literal["stepwise"] = "stepwise"
+
+    def __init__(
+        self,
+        home: Path,
+        processes: Processes | None = None,
+        *,
+        first_port: int = 8400,
+        ready_s: float = 120,
+        server: Sequence[str] = SERVER,
+    ) -> None:
+        self.home = home.resolve()
+        self.processes = processes or Processes(home)
+        self.ports = Ports(home)
+        self.first_port, self.ready_s, self.server = first_port, ready_s, tuple(server)
+        self._http = httpx.Client(timeout=90, trust_env=False)
+
+    def deploy(self, endpoint: str, revision: Revision) -> EndpointStatus:
+        """Start the revision beside the champion with no traffic; an endpoint's first revision becomes its champion. Idempotent."""
+        stored = self._stored(revision)
+
+        def with_revision(now: Layout) -> Layout:
+            if stored.release in now.releases():
+                return now
+            if now.champion is None:
+                return Layout(champion=stored)
+            return now.model_copy(update={"challenger": stored, "split": Split()})
+
+        return self._change(endpoint, f"deploy {stored.release}", with_revision, new=True)
+
+    def status(self, endpoint: str) -> EndpointStatus:
+        """What the endpoint serves now; changes nothing, and an unknown endpoint is one that is not ready."""
+        state = self._read(endpoint)
+        if state is None:
+            return EndpointStatus(endpoint=endpoint, detail="nothing is deployed here")
+        servers = self._servers(endpoint)
+        ready = servers.ready(servers.url)
+        detail = "" if ready else servers.states()
+        if state.intended:
+            detail = f"'{state.action}' is under way, or was interrupted: then repeat it"
+        return EndpointStatus(endpoint=endpoint, url=servers.url, ready=ready, detail=detail, **dict(state.settled))
+
+    def set_split(self, endpoint: str, split: Split) -> EndpointStatus:
+        """Share the requests out between champion and challenger. Idempotent."""
+
+        def with_split(now: Layout) -> Layout:
+            if now.challenger is None and split != Split():
+                raise Refused(f"endpoint {endpoint}: expected a challenger to give traffic to, found none; deploy one first")
+            return now.model_copy(update={"split": split})
+
+        return self._change(endpoint, f"set_split {split.champion}/{split.challenger}, shadow {split.shadow}", with_split)
+
+    def promote(self, endpoint: str, release: str) -> EndpointStatus:
+        """Make the challenger with this release the champion, with all traffic, and keep the old one as previous. Idempotent."""
+
+        def promoted(now: Layout) -> Layout:
+            if now.champion and now.champion.release == release:
+                return now
+            if now.challenger is None or now.challenger.release != release:
+                found = now.challenger.release if now.challenger else "none"
+                raise Stale(f"endpoint {endpoint}: expected {release} as the challenger, found {found}; deploy it again")
+            return Layout(champion=now.challenger, previous=now.champion)
+
+        return self._change(endpoint, f"promote {release}", promoted)
+
+    def rollback(self, endpoint: str, to: Revision | None = None) -> EndpointStatus:
+        """Drop the challenger and give the champion all traffic; a revision becomes champion again instead. Idempotent."""
+        stored = self._stored(to) if to else None
+
+        def rolled_back(now: Layout) -> Layout:
+            if stored is None or (now.champion and stored.release == now.champion.release):
+                return Layout(champion=now.champion, previous=now.previous)
+            return Layout(champion=stored, previous=now.champion)
+
+        return self._change(endpoint, f"rollback to {stored.release}" if stored else "rollback", rolled_back)
+
+    def observe(self, endpoint: str, window_s: float) -> tuple[Observation, ...]:
+        """What champion and challenger answered in the last window_s seconds; changes nothing."""
+        errors = self._servers(endpoint).errors
+        return tuple(
+            observe_files(cohort, window_s, self.prediction_log(endpoint, revision.release), errors, revision.release)
+            for cohort, revision in self._known(endpoint).settled.live().items()
+        )
+
+    def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
+        """Score a request past the cache, by the named cohort if one is given; changes nothing."""
+        self._known(endpoint)
+        headers = {"X-Headgate-Cache": "off"} | ({"X-Headgate-Cohort": cohort} if cohort else {})
+        try:
+            answer = self._http.post(f"{self._servers(endpoint).url}/invocations", json=body, headers=headers)
+        except httpx.HTTPError as fault:
+            raise Unavailable(f"endpoint {endpoint} did not answer: {fault}") from fault
+        if answer.is_success:
+            return cast(dict[str, Any], answer.json())
+        told = f"endpoint {endpoint} answered {answer.status_code}: {answer.text[:2000]}"
+        raise Unavailable(told) if answer.is_server_error else BadInput(told)
+
+    def delete(self, endpoint: str) -> None:
+        """Stop everything of the endpoint and forget it; its prediction log stays. Idempotent."""
+        with self._locked(endpoint):
+            self._servers(endpoint).stop()
+            for file in ("state.json", "routes.json"):
+                (self._folder(endpoint) / file).unlink(missing_ok=True)
+
+    def recover(self) -> list[str]:
+        """Undo changes that were killed half-way and bring back servers that are down; says what was found."""
+        found = []
+        for endpoint in self.endpoints():
+            with self._locked(endpoint):
+                state = self._read(endpoint) or State()
+                if state.intended:
+                    found.append(f"endpoint {endpoint}: '{state.action}' was interrupted and is undone; repeat it")
+                try:
+                    self._settle(endpoint, state.settled)
+                except (Refused, Unavailable) as fault:
+                    found.append(str(fault))
+        return found
+
+    def endpoints(self) -> list[str]:
+        """Names of the endpoints that serve something."""
+        return sorted(file.parent.name for file in (self.home / "endpoints").glob("*/state.json"))
+
+    def prediction_log(self, endpoint: str, release: str) -> Path:
+        """The folder of the prediction log that the release's server writes at this endpoint."""
+        return self.home / "predictions" / endpoint / release
+
+    def _change(self, endpoint: str, action: str, decide: Callable[[Layout], Layout], new: bool = False) -> EndpointStatus:
+        """Make a change real, or leave everything as it was; with `new` the endpoint need not be there."""
+        with self._locked(endpoint):
+            state = (self._read(endpoint) or State()) if new else self._known(endpoint)
+            intended = decide(state.settled)
+            self._write(endpoint, State(settled=state.settled, action=action, intended=intended))
+            try:
+                self._servers(endpoint).make_real(intended, known=state.settled)
+            except (Refused, Unavailable):
+                self._settle(endpoint, state.settled)
+                raise
+            self._write(endpoint, State(settled=intended))
+        return self.status(endpoint)
+
+    def _settle(self, endpoint: str, layout: Layout) -> None:
+        """Make real what was settled before, and drop the intent."""
+        self._servers(endpoint).make_real(layout, known=layout)
+        if layout.champion:
+            self._write(endpoint, State(settled=layout))
+        else:
+            self._state_file(endpoint).unlink(missing_ok=True)
+
+    def _servers(self, endpoint: str) -> EndpointServers:
+        return EndpointServers(
+            endpoint=endpoint,
+            folder=self._folder(endpoint),
+            logs=self.home / "predictions" / endpoint,
+            processes=self.processes,
+            ports=self.ports,
+            first_port=self.first_port,
+            ready_s=self.ready_s,
+            server=self.server,
+            http=self._http,
+        )
+
+    def _stored(self, revision: Revision) -> Revision:
+        """The revision with a copy of its bundle that belongs to this home; BadBundle if it is another bundle."""
+        folder = self.home / "bundles" / revision.bundle_digest
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not folder.exists():
+                found = open_bundle(revision.bundle).digest
+                if found != revision.bundle_digest:
+                    told = f"release {revision.release}: expected bundle {revision.bundle_digest}, found {found} in {revision.bundle}"
+                    raise BadBundle(told)
+                partial = folder.with_name(f".{folder.name}.partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(revision.bundle, partial)
+                partial.rename(folder)
+        return revision.model_copy(update={"bundle": folder})
+
+    def _known(self, endpoint: str) -> State:
+        if (state := self._read(endpoint)) and state.settled.champion:
+            return state
+        there = ", ".join(self.endpoints()) or "none"
+        raise NotFound(f"no endpoint {endpoint} in {self.home}; found: {there}. `headgate deploy` makes one")
+
+    def _read(self, endpoint: str) -> State | None:
+        file = self._state_file(endpoint)
+        return State.model_validate_json(file.read_bytes()) if file.exists() else None
+
+    def _write(self, endpoint: str, state: State) -> None:
+        write_private(self._state_file(endpoint), state.model_dump_json(indent=1))
+
+    def _state_file(self, endpoint: str) -> Path:
+        return self._folder(endpoint) / "state.json"
+
+    def _folder(self, endpoint: str) -> Path:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", endpoint):
+            raise BadInput(f"expected an endpoint name of lower-case letters, digits and hyphens, found {endpoint!r}")
+        return self.home / "endpoints" / endpoint
+
+    @contextmanager
+    def _locked(self, endpoint: str) -> Iterator[None]:
+        """One change at a time for an endpoint, among all processes."""
+        folder = self._folder(endpoint)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=2 * self.ready_s)
+        except Timeout:
+            raise Unavailable(f"endpoint {endpoint} is being changed by another process; try again") from None
+        try:
+            yield
+        finally:
+            lock.release()

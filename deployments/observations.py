@@ -1,0 +1,83 @@
+"""What a cohort answered lately, from the files that its servers and the router write.
+
+Answers come from the prediction log (one line a scored text), failed calls from the router's error log (one line a call).
+Both are JSON Lines with `ts` in ISO 8601, oldest first, so they are read from their ends.
+"""
+
+import json
+import os
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from deployments.target import LATENCY_BOUNDS_MS, Observation
+
+_BLOCK = 2**16
+
+
+def observe_files(cohort: str, window_s: float, predictions: Path, errors: Path, release: str, now: datetime | None = None) -> Observation:
+    """One cohort's last window_s seconds: its release's prediction log folder, and the endpoint's error log."""
+    since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
+    answered = [line for line in _recent(predictions, "*.jsonl", since) if line["cohort"] == cohort]
+    failed = [line for line in _recent(errors.parent, f"{errors.name}*", since) if (line["release"], line["cohort"]) == (release, cohort)]
+    return summarize(cohort, window_s, answered, len(failed))
+
+
+def summarize(cohort: str, window_s: float, answered: Iterable[dict[str, Any]], errors: int) -> Observation:
+    """Count the lines of a prediction log."""
+    lines = list(answered)
+    scores = [line["score"] for line in lines if line.get("score") is not None]
+    return Observation(
+        cohort=cohort,
+        window_s=window_s,
+        requests=len(lines) + errors,
+        errors=errors,
+        latency_ms=histogram(line["latency_ms"] for line in lines),
+        labels=dict(Counter(line["label"] for line in lines if line.get("label") is not None)),
+        confidence=sum(scores) / len(scores) if scores else None,
+        abstained=sum(line["outcome"] == "abstained" for line in lines),
+    )
+
+
+def histogram(values_ms: Iterable[float]) -> dict[str, int]:
+    """Counts by the smallest bound that is not below the value; 'inf' above the last."""
+    names = [*(str(bound) for bound in LATENCY_BOUNDS_MS), "inf"]
+    counts = Counter(names[bisect_left(LATENCY_BOUNDS_MS, value)] for value in values_ms)
+    return {name: counts[name] for name in names}
+
+
+def _recent(folder: Path, pattern: str, since: datetime) -> Iterator[dict[str, Any]]:
+    for file in sorted(folder.glob(pattern)):
+        if file.is_file() and file.stat().st_mtime >= since.timestamp():
+            yield from _lines_since(file, since)
+
+
+def _lines_since(file: Path, since: datetime) -> Iterator[dict[str, Any]]:
+    """The file's lines from the newest back to `since`."""
+    for raw in _backwards(file):
+        try:
+            line = json.loads(raw)
+            at = datetime.fromisoformat(line["ts"])
+        except (ValueError, KeyError, TypeError):
+            continue  # the last line may be half written, and a crash leaves such a line for good
+        if at < since:
+            return
+        yield line
+
+
+def _backwards(file: Path) -> Iterator[bytes]:
+    """The lines of a file, last first, without reading more than is asked for."""
+    with file.open("rb") as opened:
+        position, rest = opened.seek(0, os.SEEK_END), b""
+        while position > 0:
+            size = min(_BLOCK, position)
+            position -= size
+            opened.seek(position)
+            first, *lines = (opened.read(size) + rest).split(b"\n")
+            yield from (line for line in reversed(lines) if line)
+            rest = first
+        if rest:
+            yield rest

@@ -1,0 +1,107 @@
+"""What every place that hosts a model can do, and the records that travel to and from it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from headgate.model.bundle import open_bundle
+
+Percent = Annotated[int, Field(ge=0, le=100)]
+Cohort = Literal["champion", "challenger"]
+LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class Record(BaseModel):
+    """An immutable record."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Revision(Record):
+    """One bundle under one release: what an endpoint serves."""
+
+    release: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="release id, or adhoc-<8 of digest>")
+    bundle_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bundle: Path | str = Field(description="folder or URI of the bundle")
+    model: str = Field("adhoc", min_length=1, description="model name in metrics and the prediction log")
+
+    @classmethod
+    def adhoc(cls, bundle: Path) -> Self:
+        """The revision of a bundle that no release names; BadBundle if the folder is none."""
+        found = open_bundle(bundle)
+        model = str(found.provenance.get("model") or "adhoc")
+        return cls(release=f"adhoc-{found.digest[:8]}", bundle_digest=found.digest, bundle=bundle.resolve(), model=model)
+
+
+class Split(Record):
+    """Percent of requests that each cohort answers, and percent of the champion's that the challenger sees too."""
+
+    champion: Percent = 100
+    challenger: Percent = 0
+    shadow: Percent = 0
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.champion + self.challenger != 100:
+            raise ValueError(f"expected champion + challenger = 100 percent, found {self.champion} + {self.challenger}")
+        return self
+
+
+class EndpointStatus(Record):
+    """What an endpoint serves now."""
+
+    endpoint: str
+    url: str | None = None
+    champion: Revision | None = None
+    challenger: Revision | None = None
+    previous: Revision | None = None
+    split: Split = Split()
+    ready: bool = False
+    detail: str = ""
+
+
+class Observation(Record):
+    """What one cohort answered in the last window_s seconds; a request is one scored text, or one failed call."""
+
+    cohort: str
+    window_s: float
+    requests: int = 0
+    errors: int = Field(0, description="calls that ended in a 5xx or reached no server")
+    latency_ms: dict[str, int] = Field(default_factory=dict, description="count by upper bound in milliseconds; the last is 'inf'")
+    labels: dict[str, int] = Field(default_factory=dict)
+    confidence: float | None = Field(None, description="mean score of the labelled answers")
+    abstained: int = 0
+
+
+class Target(Protocol):
+    """A place with endpoints. Every call may be repeated after a failure or a kill and ends in the same state.
+
+    NotFound names an endpoint that is not there, Refused says why a change was not made, Unavailable may be tried again.
+    """
+
+    routing: Literal["stepwise", "native"]
+
+    def deploy(self, endpoint: str, revision: Revision) -> EndpointStatus:
+        """Start the revision beside the champion with no traffic; an endpoint's first revision becomes its champion. Idempotent."""
+
+    def status(self, endpoint: str) -> EndpointStatus:
+        """What the endpoint serves now; changes nothing, and an unknown endpoint is one that is not ready."""
+
+    def set_split(self, endpoint: str, split: Split) -> EndpointStatus:
+        """Share the requests out between champion and challenger. Idempotent."""
+
+    def promote(self, endpoint: str, release: str) -> EndpointStatus:
+        """Make the challenger with this release the champion, with all traffic, and keep the old one as previous. Idempotent."""
+
+    def observe(self, endpoint: str, window_s: float) -> tuple[Observation, ...]:
+        """What champion and challenger answered in the last window_s seconds; changes nothing."""
+
+    def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
+        """Score a request past the cache, by the named cohort if one is given; changes nothing."""
+
+    def rollback(self, endpoint: str, to: Revision | None = None) -> EndpointStatus:
+        """Drop the challenger and give the champion all traffic; a revision becomes champion again instead. Idempotent."""
+
+    def delete(self, endpoint: str) -> None:
+        """Stop everything of the endpoint and forget it; its prediction log stays. Idempotent."""

@@ -1,0 +1,29 @@
+"""A tested release waits for a person, then goes through the stages; it goes back by itself if a stage fails."""
+
+from prefect import flow
+
+from flows.decision import await_decision
+from headgate.settings import load_settings
+from tasks.gate import close_rejected, open_release
+from tasks.rolling_out import align_staging, finish_release, roll_out, undo_stages
+
+
+@flow(name="release_candidate", flow_run_name="release {release}")
+def release_candidate(release: str) -> str:
+    """Ask for approval of a tested release, then canary, bake and promote it stage by stage.
+
+    Args:
+        release: id of a release whose regression and load test passed
+    """
+    subject = open_release(release)
+    decision = await_decision(subject)
+    if decision.decision == "reject":
+        return close_rejected(subject, decision)
+
+    stages = load_settings().model(subject.model).rollout.stages
+    for position, stage in enumerate(stages):
+        ended = roll_out(subject, stage)
+        if not ended.promoted:
+            return undo_stages(subject, stages[:position], ended)
+    align_staging(subject)
+    return finish_release(subject, decision)

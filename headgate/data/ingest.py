@@ -1,0 +1,94 @@
+"""From landed files to a data version: good rows are merged, bad rows quarantined, finished files recorded.
+
+Each step is harmless to repeat and the record comes last, so that a killed, repeated or concurrent ingest loses and doubles nothing.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection
+
+from pydantic import BaseModel, ConfigDict
+
+from headgate.data.landing import LandedFile, ingested_key, pending
+from headgate.data.parsing import ParsedFile, parse_file
+from headgate.data.quarantine import quarantine, quarantined
+from headgate.data.rows import Annotation
+from headgate.data.table import DatasetTable, MergeResult
+from headgate.data.version import DataVersion
+from headgate.lake import Lake
+
+__all__ = ["IngestResult", "ingest", "quarantined"]
+
+SHOWN_BAD_ROWS = 10
+Parsed = list[tuple[LandedFile, ParsedFile]]
+
+
+class IngestResult(BaseModel):
+    """What an ingest did: a new data version stands where `version != previous`. Counts are rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    version: DataVersion | None
+    previous: DataVersion | None
+    files: int = 0
+    added: int = 0
+    corrected: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    notices: tuple[str, ...] = ()
+
+
+def ingest(lake: Lake, dataset: str, labels: Collection[str] = ()) -> IngestResult:
+    """Merge every pending file of a data set; with labels given, rows with any other label are quarantined."""
+    files: Parsed = [(file, parse_file(file.name, file.data, labels)) for file in pending(lake, dataset)]
+    table = DatasetTable(lake, dataset)
+    merges = [table.merge_arrivals(rows) for rows in _rounds(files)]
+    quarantine(lake, dataset, [(file.sha256, file.landed_at, row) for file, parsed in files for row in parsed.bad])
+    for file, parsed in files:
+        _record(lake, dataset, file, parsed)
+    return _result(dataset, files, merges, table.latest())
+
+
+def _rounds(files: Parsed) -> list[list[tuple[Annotation, str]]]:
+    """The rows in as few merges as keep each earlier annotation of an id in history: one, unless files repeat ids."""
+    rows = sorted(((row, file.arrived) for file, parsed in files for row in parsed.rows), key=lambda item: (item[0].annotated_at, item[1]))
+    rounds: dict[int, list[tuple[Annotation, str]]] = defaultdict(list)
+    seen: dict[str, int] = defaultdict(int)
+    for row, arrived in rows:
+        rounds[seen[row.id]].append((row, arrived))
+        seen[row.id] += 1
+    return list(rounds.values())
+
+
+def _record(lake: Lake, dataset: str, file: LandedFile, parsed: ParsedFile) -> None:
+    """Say that the file is finished; if another process said so first, that is as good."""
+    record = {"key": file.key, "sha256": file.sha256, "rows": len(parsed.rows), "quarantined": len(parsed.bad)}
+    lake.put_if_absent(ingested_key(dataset, file.sha256), json.dumps(record, sort_keys=True).encode())
+
+
+def _result(dataset: str, files: Parsed, merges: list[MergeResult], latest: DataVersion | None) -> IngestResult:
+    outdated = sum(merge.outdated for merge in merges)
+    notices = [notice for _, parsed in files for notice in _notices(parsed)]
+    if outdated:
+        notices.append(f"{outdated} row(s) changed nothing: {dataset} holds a later annotation of the same id")
+    return IngestResult(
+        dataset=dataset,
+        version=merges[-1].version if merges else latest,
+        previous=merges[0].previous if merges else latest,
+        files=len(files),
+        added=sum(merge.added for merge in merges),
+        corrected=sum(merge.corrected for merge in merges),
+        unchanged=sum(merge.unchanged + merge.outdated for merge in merges),
+        quarantined=sum(len(parsed.bad) for _, parsed in files),
+        notices=tuple(notices),
+    )
+
+
+def _notices(parsed: ParsedFile) -> list[str]:
+    """What a person should read: all notices, and the first bad rows."""
+    shown = [str(row) for row in parsed.bad[:SHOWN_BAD_ROWS]]
+    if more := len(parsed.bad) - len(shown):
+        shown.append(f"{parsed.name}: {more} more row(s) in quarantine")
+    return [*parsed.notices, *shown]

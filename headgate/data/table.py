@@ -1,0 +1,192 @@
+"""A data set as a Delta table: merged by id, loadable at every version, with a feed of what changed."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from pydantic import BaseModel, ConfigDict
+
+from headgate.data import delta
+from headgate.data.rows import Annotation, digest_of, row_hash
+from headgate.data.version import DataVersion, checked_name
+from headgate.errors import BadInput, NotFound
+from headgate.lake import Lake
+
+FROZEN = "frozen"
+TIME = pa.timestamp("us", "UTC")
+TEXTS = ("id", "text", "label", "group_id", "source", "annotator", "headers", "split", "arrived", "row_hash")
+SCHEMA = pa.schema([*((name, pa.string()) for name in TEXTS[:6]), ("annotated_at", TIME), *((name, pa.string()) for name in TEXTS[6:])])
+ROW_COLUMNS = ["id", "text", "label", "group_id", "source", "annotator", "annotated_at", "headers", "split"]
+CHANGES = pa.schema([*SCHEMA, ("_change_type", pa.string()), ("_commit_version", pa.int64()), ("_commit_timestamp", pa.timestamp("ms"))])
+
+
+class MergeResult(BaseModel):
+    """What a merge did; `version == previous` where nothing changed. An outdated row is older than the one in the table."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: DataVersion
+    previous: DataVersion | None
+    added: int = 0
+    corrected: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    outdated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A row as the table holds it. Of one id the greatest `order` wins in any order of merges: late and repeated ones are harmless."""
+
+    row: Annotation
+    arrived: str
+    hash: int
+
+    @property
+    def order(self) -> tuple[datetime, str, int]:
+        return self.row.annotated_at, self.arrived, self.hash
+
+    def record(self) -> dict[str, Any]:
+        headers = None if self.row.headers is None else json.dumps(self.row.headers, ensure_ascii=False, sort_keys=True)
+        own = {"headers": headers, "split": self.row.split, "arrived": self.arrived, "row_hash": f"{self.hash:032x}"}
+        return self.row.model_dump() | own
+
+
+class DatasetTable:
+    """One data set in the lake. Writers in any number of processes lose nothing; every version stays loadable."""
+
+    def __init__(self, lake: Lake, dataset: str) -> None:
+        self.lake = lake
+        self.dataset = checked_name(dataset)
+        self.key = f"datasets/{dataset}"
+
+    def versions(self) -> list[DataVersion]:
+        """Every data version, oldest first; Delta versions that only compact the table are none."""
+        table = delta.open_table(self.lake, self.key)
+        return self._versions(table)[::-1] if table else []
+
+    def latest(self) -> DataVersion | None:
+        """The newest data version, or None before the first rows."""
+        table = delta.open_table(self.lake, self.key)
+        return self._latest(table) if table else None
+
+    def load(self, version: int | None = None) -> pd.DataFrame:
+        """The rows of a data version (None: the newest) in the order of their ids; NotFound names the versions that exist."""
+        table = delta.open_version(self.lake, self.key, self._existing(version).version)
+        return _frame(delta.read(table, SCHEMA).sort_by("id"))[ROW_COLUMNS]
+
+    def merge(self, rows: Iterable[Annotation], arrived: str | None = None) -> MergeResult:
+        """Add new ids and replace those annotated earlier, or at the same time but arrived earlier; no change makes no new version."""
+        arrived = arrived or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        return self.merge_arrivals([(row, arrived) for row in rows])
+
+    def merge_arrivals(self, rows: Iterable[tuple[Annotation, str]]) -> MergeResult:
+        """Merge rows that arrived at different times; of one id the last in (annotated_at, arrived) counts."""
+        arrivals: dict[str, _Arrival] = {}
+        for row, arrived in rows:
+            arrival = _Arrival(row, arrived, row_hash(row))
+            before = arrivals.get(row.id)
+            if before is None or before.order[:2] <= arrival.order[:2]:
+                arrivals[row.id] = arrival
+        if not arrivals:
+            raise BadInput(f"data set {self.dataset}: expected rows to merge, found none")
+        return delta.retried(lambda: self._merge_once(arrivals))
+
+    def changes(self, since: int, until: int | None = None) -> pd.DataFrame:
+        """The change feed after version `since` (-1: everything) up to `until` (None: now).
+
+        Rows with _change_type (insert, update_preimage, update_postimage, delete), _commit_version and _commit_timestamp.
+        """
+        last = self._existing(until).version
+        table = delta.open_version(self.lake, self.key, last)
+        feed = pa.table(table.load_cdf(starting_version=since + 1, ending_version=max(last, since + 1), allow_out_of_range=True))
+        order = [("_commit_version", "ascending"), ("id", "ascending"), ("_change_type", "descending")]
+        return _frame(feed.select(CHANGES.names).cast(CHANGES).sort_by(order))[[*ROW_COLUMNS, *CHANGES.names[-3:]]]
+
+    def history(self, row_id: str) -> pd.DataFrame:
+        """What one id has been, oldest first, with the data version that wrote it."""
+        feed = self.changes(-1)
+        found = feed[(feed["id"] == row_id) & (feed["_change_type"] != "update_preimage")]
+        return (
+            found.rename(columns={"_commit_version": "version"}).drop(columns=["_change_type", "_commit_timestamp"]).reset_index(drop=True)
+        )
+
+    def _merge_once(self, arrivals: dict[str, _Arrival]) -> MergeResult:
+        table = delta.open_table(self.lake, self.key)
+        if table is None:
+            version = self._create(list(arrivals.values()))
+            return MergeResult(version=version, previous=None, added=len(arrivals))
+        self._refuse_frozen(table)
+        previous = self._latest(table)
+        held = _held(table, list(arrivals))
+        added = [a for a in arrivals.values() if a.row.id not in held]
+        unchanged = sum(held[a.row.id][2] == a.hash for a in arrivals.values() if a.row.id in held)
+        corrected = [a for a in arrivals.values() if a.row.id in held and held[a.row.id][2] != a.hash and a.order > held[a.row.id]]
+        counts = {"added": len(added), "corrected": len(corrected), "unchanged": unchanged}
+        outdated = len(arrivals) - sum(counts.values())
+        version = previous
+        if changed := [*added, *corrected]:
+            total = int(previous.digest, 16) + sum(a.hash for a in changed) - sum(held[a.row.id][2] for a in corrected)
+            metadata = {"digest": digest_of(total), "rows": previous.rows + len(added)}
+            delta.upsert(self.lake, self.key, table, _table(changed), ("id",), metadata)
+            version = DataVersion(dataset=self.dataset, version=table.version(), **metadata)
+        return MergeResult(version=version, previous=previous, outdated=outdated, **counts)
+
+    def create_frozen(self, rows: Iterable[Annotation]) -> DataVersion:
+        """Make the whole table at once, closed to every merge; Conflict if there is one already."""
+        arrivals = [_Arrival(row, "", row_hash(row)) for row in rows]
+        return self._create(arrivals, FROZEN)
+
+    def _create(self, arrivals: list[_Arrival], description: str = "") -> DataVersion:
+        metadata = {"digest": digest_of(sum(a.hash for a in arrivals)), "rows": len(arrivals)}
+        delta.create(self.lake, self.key, _table(arrivals), metadata, description)
+        return DataVersion(dataset=self.dataset, version=0, **metadata)
+
+    def _refuse_frozen(self, table: DeltaTable) -> None:
+        if table.metadata().description == FROZEN:
+            raise BadInput(f"data set {self.dataset} is frozen and never changes; give the new rows to a data set of another name")
+
+    def _versions(self, table: DeltaTable, limit: int | None = None) -> list[DataVersion]:
+        """Newest first."""
+        commits = [entry for entry in table.history(limit) if delta.METADATA in entry]
+        return [DataVersion(dataset=self.dataset, version=entry["version"], **entry[delta.METADATA]) for entry in commits]
+
+    def _latest(self, table: DeltaTable) -> DataVersion:
+        found = self._versions(table, 1) or self._versions(table)
+        if not found:
+            raise BadInput(f"{self.lake.join(self.key)}: expected a table that headgate wrote, found one without its commits")
+        return found[0]
+
+    def _existing(self, version: int | None) -> DataVersion:
+        known = self.versions()
+        if not known:
+            raise NotFound(f"data set {self.dataset}: no rows in {self.lake.uri} yet; ingest a file first")
+        if version is None:
+            return known[-1]
+        if found := next((one for one in known if one.version == version), None):
+            return found
+        raise NotFound(f"data set {self.dataset}: no version {version}; versions: {', '.join(str(one.version) for one in known)}")
+
+
+def _held(table: DeltaTable, ids: list[str]) -> dict[str, tuple[datetime, str, int]]:
+    """The order of those rows of the table that have one of the ids."""
+    columns = pa.schema([SCHEMA.field(name) for name in ("id", "annotated_at", "arrived", "row_hash")])
+    found = delta.read(table, columns)
+    matching = found.filter(pc.is_in(found["id"], pa.array(ids, pa.string()))).to_pylist()
+    return {row["id"]: (row["annotated_at"], row["arrived"], int(row["row_hash"], 16)) for row in matching}
+
+
+def _table(arrivals: list[_Arrival]) -> pa.Table:
+    return pa.Table.from_pylist([arrival.record() for arrival in arrivals], schema=SCHEMA)
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = rows.to_pandas()
+    headers = [None if value is None else json.loads(value) for value in rows["headers"].to_pylist()]
+    return frame.assign(headers=pd.Series(headers, index=frame.index, dtype=object))

@@ -1,0 +1,180 @@
+"""The typed records of an evaluation: what was measured, on which rows, and what the gates said."""
+
+from typing import Literal
+
+from headgate.data.version import DataVersion
+from headgate.record import Record
+
+Verdict = Literal["passed", "failed", "error", "inconclusive"]
+Outcome = Literal["scored", "skipped", "abstained"]
+
+
+class LabelMetrics(Record):
+    """One label against all others. A ratio over nothing is 0, as in scikit-learn."""
+
+    label: str
+    support: int
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class Level(Record):
+    """Quality at one level of the labels; `confusion[i][j]` counts rows of label i that were called label j.
+
+    Accuracy is over rows that got a label; macro-F1 is the mean over labels with at least one such row.
+    """
+
+    accuracy: float
+    macro_f1: float
+    labels: tuple[LabelMetrics, ...]
+    label_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+class ScoreBin(Record):
+    """Rows whose score lies in one tenth of 0 to 1: their mean score, and the share that was right."""
+
+    low: float
+    rows: int
+    score: float
+    accuracy: float
+
+
+class Metrics(Level):
+    """Quality of one model on one set of rows. A skipped row counts as coverage only, an abstained one keeps its label."""
+
+    rows: int
+    scored: int
+    abstained: int
+    skipped: int
+    coverage: float
+    top: Level | None = None
+    calibration: tuple[ScoreBin, ...] = ()
+
+    @property
+    def labelled(self) -> int:
+        """Rows that got a label."""
+        return self.scored + self.abstained
+
+
+class Change(Record):
+    """One quantity of candidate and champion; `low` to `high` holds the true difference in 9 of 10 such tests."""
+
+    candidate: float
+    champion: float
+    difference: float
+    low: float
+    high: float
+
+
+class LabelChange(Record):
+    """One label's recall on the paired rows of that label; `p_value` is McNemar's exact one, two-sided."""
+
+    label: str
+    rows: int
+    recall: Change
+    p_value: float
+
+
+class Comparison(Record):
+    """Candidate and champion on the rows that both gave a label. Harmful: only the champion was right; beneficial: only the candidate."""
+
+    rows: int
+    harmful: int
+    beneficial: int
+    p_value: float
+    accuracy: Change
+    macro_f1: Change
+    labels: tuple[LabelChange, ...]
+
+
+class GateResult(Record):
+    """What one gate expected and found."""
+
+    name: str
+    verdict: Verdict
+    expected: str
+    found: str
+    detail: str = ""
+
+
+class Flip(Record):
+    """A row that one model got right and the other wrong."""
+
+    id: str
+    text: str
+    label: str
+    champion: str
+    champion_score: float
+    candidate: str
+    candidate_score: float
+
+
+class Subject(Record):
+    """What was tested: a candidate for release, the live champion again, or any bundle by hand."""
+
+    role: Literal["candidate", "champion", "bundle"]
+    model: str
+    bundle_digest: str
+
+
+class Report(Record):
+    """A regression test. `pictures` are file names beside the report; flips are the surest mistakes first."""
+
+    subject: Subject
+    data: DataVersion
+    candidate: Metrics
+    champion: Metrics | None = None
+    floor: Metrics | None = None
+    paired: Comparison | None = None
+    gates: tuple[GateResult, ...]
+    verdict: Verdict
+    harmful: tuple[Flip, ...] = ()
+    beneficial: tuple[Flip, ...] = ()
+    pictures: tuple[str, ...] = ()
+
+
+class SecondOfLoad(Record):
+    """One second of a load test, by intended start."""
+
+    second: int
+    requests: int
+    errors: int
+    p50_ms: float
+    p95_ms: float
+
+
+class LatencyBin(Record):
+    """Answers between `low_ms` and `high_ms`."""
+
+    low_ms: float
+    high_ms: float
+    requests: int
+
+
+class LoadReport(Record):
+    """A load test after its warm-up. Latency is counted from the intended start of a request, failed ones included."""
+
+    url: str
+    rate_per_s: float
+    achieved_rate_per_s: float
+    duration_s: float
+    warm_up_s: float
+    requests: int
+    errors: int
+    error_rate: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    generator_lag_p99_ms: float
+    faults: dict[str, int]
+    seconds: tuple[SecondOfLoad, ...]
+    histogram: tuple[LatencyBin, ...]
+    gates: tuple[GateResult, ...]
+    verdict: Verdict
+    pictures: tuple[str, ...] = ()

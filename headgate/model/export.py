@@ -1,0 +1,57 @@
+"""From a saved classifier to one ONNX file, and the proof that it answers alike."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from headgate.errors import Terminal
+from headgate.model.network import Network, empty_encoder
+
+OPSET = 17
+MAX_BYTES = 2_000_000_000
+
+
+def export_onnx(classifier: Path, labels: int, out: Path) -> Network:
+    """Write the classifier's network as ONNX (input_ids, attention_mask int64 -> logits float32) and return the original.
+
+    Rows and tokens are dynamic. The same weights give the same bytes. Raises Terminal where the file would pass ONNX's 2 GB.
+    """
+    weights = classifier / "model.safetensors"
+    if weights.stat().st_size > MAX_BYTES:
+        raise Terminal(
+            f"{weights}: expected less than 2 GB for one ONNX file, found {weights.stat().st_size} bytes; take a smaller base model"
+        )
+    network = Network(empty_encoder(classifier / "encoder", "eager"), labels)
+    network.load_state_dict(load_file(weights), strict=True)
+    network.eval()
+    ids = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+    axes = {0: "rows", 1: "tokens"}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (ids, mask),
+            str(out),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "rows"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return network
+
+
+def reference_logits(network: Network, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    """What the original network answers to each row of token ids, one at a time, in float32."""
+    with torch.inference_mode():
+        rows = [network(torch.tensor([list(row)]), torch.ones(1, len(row), dtype=torch.int64))[0] for row in ids]
+    found: NDArray[np.float32] = torch.stack(rows).numpy()
+    return found

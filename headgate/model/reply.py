@@ -1,0 +1,179 @@
+"""Cutting a mail down to what its writer says now: without quoted history, signature and disclaimer.
+
+Works line by line, looks at a bounded part of each line and at a bounded number of lines ahead, and never goes back:
+time is linear in length on every input.
+"""
+
+import re
+from collections.abc import Iterator
+
+from headgate.model.mail_words import CLOSINGS, FORWARDED, FROM, HEADER, LEGAL, NOTICES, OPENERS, SENT_FROM, SEPARATORS, WROTE
+
+LOOK = 400
+ATTRIBUTION_LINES = 4
+SIGNATURE_LINES = 14
+SIGNATURE_MARKS = ("--", "---", "__", "—")
+HEADER_LABEL = re.compile(r"[*_ \t]{0,4}([^\W\d][\w-]{0,16})[ \u00a0]?[*_]{0,2}[ \u00a0]?[:\uff1a]")
+ADDRESS = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}")
+DATE_START = re.compile(r"[\[(]?\d{1,4}(?:[-./年]|\. | [^\W\d]{3})")
+SIGNED = re.compile(r"(?:[-\u2013\u2014] ?|/)[^\W\d_a-zà-öø-ÿ][\w.'-]{0,30}(?: [^\W\d_][\w.'-]{0,30}){0,3}$")
+CLOSING_ENDS = ",.!;: \uff0c\u3002\u3001"
+TRIMMED = " \t\u00a0\u200b\ufeff"
+DASHES = "-_=*\u2014\u2013"
+QUOTED = (">", "\uff1e")
+COLONS = (":", "\uff1a")
+RULED = ("-", "_", "=", "*", "\u2014")
+
+
+def current_reply(text: str) -> str:
+    """What the writer of a mail says now; the text itself where nothing in it looks like mail."""
+    lines = [line.strip(TRIMMED) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    lines = _without_notices(_without_signature(_without_history(lines)))
+    return "\n".join(lines).strip()
+
+
+def _without_history(lines: list[str]) -> list[str]:
+    kept: list[str] = []
+    at, said = 0, False
+    while at < len(lines):
+        line = lines[at]
+        if line.startswith(QUOTED):
+            at += 1
+        elif length := _attribution(lines, at):
+            at += length
+            if said and not _quoted_next(lines, at):
+                break
+        elif _separator(line) or _header_block(lines, at):
+            if said:
+                break
+            at = _after_header_block(lines, at + 1)
+        elif said and _rule(line):
+            break
+        else:
+            kept.append(line)
+            said = said or bool(line.strip(DASHES + TRIMMED))
+            at += 1
+    return kept
+
+
+def _attribution(lines: list[str], at: int) -> int:
+    """How many lines "On ..., Kim Lee <kim@example.com> wrote:" takes from here; 0 if it does not start here."""
+    first = lines[at][:LOOK]
+    if not first or not (_dated_start(first) or ("<" in first and ADDRESS.search(first))):
+        return 0
+    joined = ""
+    for ahead, line in enumerate(lines[at : at + ATTRIBUTION_LINES], start=1):
+        if not line or len(line) > LOOK or line.startswith(">"):
+            return 0
+        joined += line.lower() + " "
+        if line.endswith(COLONS):
+            return ahead if _names_writer(joined) else 0
+    return 0
+
+
+def _dated_start(line: str) -> bool:
+    word = line.split(maxsplit=1)[0].lower().rstrip(",")
+    return bool(DATE_START.match(line)) or (any(c.isdigit() for c in line) and (word in OPENERS or line[0] in "在於于"))
+
+
+def _names_writer(joined: str) -> bool:
+    numbers = sum(1 for part in re.split(r"\D", joined) if part)
+    certain = numbers >= 2 or "@" in joined
+    japanese = DATE_START.match(joined) is not None and "@" in joined
+    return certain and (japanese or any(word in joined for word in WROTE))
+
+
+def _quoted_next(lines: list[str], at: int) -> bool:
+    for line in lines[at : at + 3]:
+        if line:
+            return line.startswith(QUOTED)
+    return False
+
+
+def _separator(line: str) -> bool:
+    if line.startswith(RULED) and len(line) <= LOOK:
+        return line.strip(DASHES + TRIMMED + ":").lower() in SEPARATORS
+    return line[:LOOK].lower().startswith(FORWARDED)
+
+
+def _header_block(lines: list[str], at: int) -> bool:
+    """Whether "From: ..." and another mail header start here."""
+    if _label(lines[at]) not in FROM:
+        return False
+    following = [_label(line) for line in lines[at + 1 : at + 4]]
+    return sum(1 for label in following if label in HEADER) >= 1
+
+
+def _label(line: str) -> str:
+    found = HEADER_LABEL.match(line[:LOOK]) if line else None
+    return found.group(1).lower() if found else ""
+
+
+def _after_header_block(lines: list[str], at: int) -> int:
+    while at < len(lines) and _label(lines[at]) in HEADER:
+        at += 1
+    return at
+
+
+def _rule(line: str) -> bool:
+    return len(line) >= 20 and not line.strip("_")
+
+
+def _without_signature(lines: list[str]) -> list[str]:
+    kept = [line for line in lines[: _signature(lines)] if not _sent_from(line)]
+    end = _last(kept)
+    if end > 1 and len(kept[end - 1]) <= 60 and SIGNED.match(kept[end - 1]):
+        end -= 1
+    while end > 0 and not kept[end - 1].strip(DASHES + TRIMMED):
+        end -= 1
+    return kept[:end]
+
+
+def _signature(lines: list[str]) -> int:
+    """Where the signature starts: a line of its own such as "--" or "Best regards," not far above the end, with text before it."""
+    filled = [at for at, line in enumerate(lines) if line]
+    for at in filled[1:][-SIGNATURE_LINES:]:
+        if lines[at] in SIGNATURE_MARKS or _closing(lines[at]):
+            return at
+    return len(lines)
+
+
+def _last(lines: list[str]) -> int:
+    return next((at for at in range(len(lines), 0, -1) if lines[at - 1]), 0)
+
+
+def _closing(line: str) -> bool:
+    return len(line) <= 60 and line.rstrip(CLOSING_ENDS).lower() in CLOSINGS
+
+
+def _sent_from(line: str) -> bool:
+    return len(line) <= 90 and line.lower().startswith(SENT_FROM) and not re.search(r"[,!?。]|\.\s", line)
+
+
+def _without_notices(lines: list[str]) -> list[str]:
+    paragraphs = list(_paragraphs(lines))
+    kept = [paragraph for paragraph in paragraphs if not _notice(paragraph)]
+    if not any(any(paragraph) for paragraph in kept):
+        kept = paragraphs
+    return [line for paragraph in kept for line in paragraph]
+
+
+def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
+    paragraph: list[str] = []
+    for line in lines:
+        if not line and paragraph:
+            yield paragraph
+            paragraph = []
+        if line:
+            paragraph.append(line)
+        else:
+            yield [""]
+    if paragraph:
+        yield paragraph
+
+
+def _notice(paragraph: list[str]) -> bool:
+    start = paragraph[0].strip("*[]()" + DASHES + TRIMMED).lower()
+    if not start.startswith(NOTICES):
+        return False
+    return any(word in " ".join(line[:LOOK] for line in paragraph[:8]).lower() for word in LEGAL)

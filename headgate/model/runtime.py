@@ -1,0 +1,148 @@
+"""The pipeline as it is served: filters, tokenizer, ONNX Runtime, calibration; the same code scores in evaluation.
+
+Neither torch nor transformers is needed: numpy, onnxruntime and tokenizers only.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from headgate.errors import BadBundle
+from headgate.model.bundle import Bundle, open_bundle
+from headgate.model.filters import FilterConfig, post_score, pre_score
+
+Outcome = Literal["scored", "skipped", "abstained"]
+MAX_GROUP = 16
+MIN_FILL = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One text to classify, with its mail headers where there are any."""
+
+    text: str
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The answer for one message: a skipped one has no label, an abstained one keeps it."""
+
+    label: str | None
+    score: float | None
+    scores: dict[str, float]
+    outcome: Outcome
+    reason: str | None
+
+
+def truncate_ids(ids: Sequence[int], max_length: int) -> list[int]:
+    """At most max_length token ids, special ones included: the first half of the budget and the last half."""
+    if len(ids) <= max_length:
+        return list(ids)
+    head = max_length // 2
+    return [*ids[:head], *ids[len(ids) - (max_length - head) :]]
+
+
+class Runtime:
+    """A loaded bundle; `score` is safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle, session: Any, tokenizer: Tokenizer) -> None:
+        engine = bundle.read_json("engine.json")
+        self.bundle = bundle
+        self.labels = tuple(bundle.labels)
+        self.filters = FilterConfig(**bundle.read_json("filters.json"))
+        self._max_length = int(engine["max_length"])
+        self._pad = int(engine["pad_token_id"])
+        self.temperature = float(bundle.read_json("calibration.json")["temperature"])
+        self._session, self._tokenizer = session, tokenizer
+
+    @classmethod
+    def load(cls, bundle: Path | str, threads: int = 1) -> Self:
+        """Verify and load a bundle folder; threads are those of one matrix product. Raises BadBundle."""
+        opened = open_bundle(bundle)
+        try:
+            file = str(opened.path / opened.read_json("engine.json")["file"])
+            session = onnxruntime.InferenceSession(file, _options(threads), providers=["CPUExecutionProvider"])
+            return cls(opened, session, _tokenizer(opened.path / "tokenizer.json"))
+        except (KeyError, TypeError, ValueError) as fault:
+            raise BadBundle(f"{opened.path}: a file of bundle {opened.digest[:8]} has the wrong fields: {fault!r}; wrap again") from fault
+
+    def score(self, items: Sequence[Message]) -> list[Scored]:
+        """Filter and score messages; the answers are in their order."""
+        prepared = [pre_score(self.filters, item.text, item.headers) for item in items]
+        rows = [number for number, found in enumerate(prepared) if found.reason is None]
+        probabilities = dict(zip(rows, self.probabilities([prepared[row].text for row in rows]), strict=True))
+        return [self._answer(found.reason, probabilities.get(row)) for row, found in enumerate(prepared)]
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Calibrated probabilities of texts that are already filtered, (texts, labels)."""
+        ids = self.encode(texts)
+        logits = np.zeros((len(ids), len(self.labels)))
+        for rows in groups([len(tokens) for tokens in ids]):
+            logits[rows] = self._run([ids[row] for row in rows])
+        return softmax(logits / self.temperature)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text as the network reads them: special tokens included, truncated."""
+        return [truncate_ids(found.ids, self._max_length) for found in self._tokenizer.encode_batch_fast(list(texts))]
+
+    def _run(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        longest = max(map(len, ids))
+        tokens = np.full((len(ids), longest), self._pad, dtype=np.int64)
+        mask = np.zeros((len(ids), longest), dtype=np.int64)
+        for row, found in enumerate(ids):
+            tokens[row, : len(found)] = found
+            mask[row, : len(found)] = 1
+        logits: NDArray[np.float32] = self._session.run(["logits"], {"input_ids": tokens, "attention_mask": mask})[0]
+        return logits
+
+    def _answer(self, skipped: str | None, probabilities: NDArray[np.float64] | None) -> Scored:
+        if probabilities is None:
+            return Scored(None, None, {}, "skipped", skipped)
+        scores = dict(zip(self.labels, probabilities.tolist(), strict=True))
+        label = self.labels[int(probabilities.argmax())]
+        reason = post_score(self.filters, scores[label])
+        return Scored(label, scores[label], scores, "abstained" if reason else "scored", reason)
+
+
+def groups(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows of similar length: at most 16, none shorter than three quarters of the group's longest."""
+    group: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if group and (len(group) == MAX_GROUP or lengths[row] < MIN_FILL * lengths[group[0]]):
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of each row of logits."""
+    if not len(logits):
+        return logits
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _options(threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _tokenizer(file: Path) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer

@@ -1,0 +1,145 @@
+"""Writing a bundle from a saved classifier: the same inputs give the same digest."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headgate.errors import BadInput, Terminal
+from headgate.model.bundle import FORMAT_VERSION, MANIFEST, Bundle, open_bundle, sha256_file
+from headgate.model.classifier import read_record
+from headgate.model.export import export_onnx, reference_logits
+from headgate.model.filters import FilterConfig, pre_score
+from headgate.model.runtime import Message, Runtime, softmax
+from headgate.model.wheel import build_wheel, serving_requirements
+
+MAX_PROBABILITY_CHANGE = 1e-4
+RECORDED_DECIMALS = 4
+
+EXAMPLES = (
+    Message("Yes, Thursday at three works for me. Please send an invitation."),
+    Message("Too expensive for us this year, sorry."),
+    Message("Bitte melden Sie sich im Herbst noch einmal, im Moment haben wir keine Zeit dafür."),
+    Message("Our IT lead looks after that.\n\nOn Tue, 3 Mar 2026 at 10:12, Kim Lee <kim@example.com> wrote:\n> Are you free for a call?"),
+    Message("I am away until Monday.", {"Auto-Submitted": "auto-replied"}),
+    Message("Thanks!", {"Auto-Submitted": "no", "Subject": "Re: a question"}),
+    Message("?"),
+    Message("   \n "),
+    Message("We have looked at it from every side, and every side has its own story to tell. " * 40),
+)
+
+
+def wrap(classifier_dir: Path, out: Path, filters: FilterConfig, provenance: Mapping[str, Any], card: str | None = None) -> Bundle:
+    """Write the bundle of a saved classifier at `out` and open it.
+
+    provenance: any JSON, the same for the same inputs (no times, no paths of this machine). card: the model card in Markdown.
+    Writing the same bundle again is harmless; BadInput if `out` holds anything else.
+    """
+    record = read_record(classifier_dir)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        folder = Path(temporary) / "bundle"
+        folder.mkdir()
+        _write_files(classifier_dir, folder, record, filters, provenance, card)
+        return _publish(folder, out)
+
+
+def _write_files(
+    classifier: Path, folder: Path, record: Mapping[str, Any], filters: FilterConfig, provenance: Mapping[str, Any], card: str | None
+) -> None:
+    labels = [str(label) for label in record["labels"]]
+    network = export_onnx(classifier, len(labels), folder / "model.onnx")
+    shutil.copyfile(classifier / "tokenizer.json", folder / "tokenizer.json")
+    _write_json(folder / "labels.json", labels)
+    _write_json(folder / "calibration.json", {"temperature": float(record["temperature"])})
+    _write_json(folder / "filters.json", asdict(filters))
+    _write_json(folder / "provenance.json", _plain(provenance))
+    _write_json(folder / "engine.json", _engine(classifier, record))
+    (folder / "model_card.md").write_text(card or _card(labels, record, provenance), encoding="utf-8")
+    (folder / "requirements.txt").write_text(serving_requirements(), encoding="utf-8")
+    build_wheel(folder / "wheels")
+    (folder / "examples.jsonl").write_text("")
+    _write_manifest(folder)
+    runtime = Runtime.load(folder)
+    _check_same_answers(runtime, network)
+    (folder / "examples.jsonl").write_text(_recorded(runtime), encoding="utf-8")
+    _write_manifest(folder)
+
+
+def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        _json(content := dict(provenance))
+    except (TypeError, ValueError) as fault:
+        raise BadInput(f"provenance: expected plain JSON values, found others: {fault}") from None
+    return content
+
+
+def _engine(classifier: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    config = json.loads((classifier / "encoder" / "config.json").read_text(encoding="utf-8"))
+    pad = config.get("pad_token_id")
+    return {
+        "engine": "onnxruntime",
+        "file": "model.onnx",
+        "precision": "fp32",
+        "max_length": int(record["parameters"]["max_length"]),
+        "pad_token_id": 0 if pad is None else int(pad),
+    }
+
+
+def _check_same_answers(runtime: Runtime, network: Any) -> None:
+    prepared = [pre_score(runtime.filters, example.text, example.headers) for example in EXAMPLES]
+    texts = [found.text for found in prepared if found.reason is None]
+    expected = softmax(reference_logits(network, runtime.encode(texts)).astype(np.float64) / runtime.temperature)
+    change = float(np.abs(runtime.probabilities(texts) - expected).max(initial=0.0))
+    if not change <= MAX_PROBABILITY_CHANGE:
+        raise Terminal(
+            f"the exported model changes a probability by {change:.2g}, expected at most {MAX_PROBABILITY_CHANGE:g}; "
+            "this encoder cannot be exported faithfully: take another base model"
+        )
+
+
+def _recorded(runtime: Runtime) -> str:
+    answers = runtime.score(EXAMPLES)
+    lines = []
+    for example, answer in zip(EXAMPLES, answers, strict=True):
+        output = asdict(answer)
+        output["score"] = None if answer.score is None else round(answer.score, RECORDED_DECIMALS)
+        output["scores"] = {label: round(score, RECORDED_DECIMALS) for label, score in answer.scores.items()}
+        lines.append(_json({"input": asdict(example), "output": output}, indent=None))
+    return "".join(lines)
+
+
+def _publish(folder: Path, out: Path) -> Bundle:
+    written = open_bundle(folder)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if (out / MANIFEST).is_file() and (out / MANIFEST).read_bytes() == (folder / MANIFEST).read_bytes():
+            return open_bundle(out)
+        raise BadInput(f"{out} already holds something else than bundle {written.digest[:8]}; delete it or name another folder")
+    folder.replace(out)
+    return Bundle(out, written.digest, written.manifest)
+
+
+def _write_manifest(folder: Path) -> None:
+    files = {file.relative_to(folder).as_posix(): sha256_file(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+    files.pop(MANIFEST, None)
+    _write_json(folder / MANIFEST, {"format_version": FORMAT_VERSION, "files": files})
+
+
+def _write_json(file: Path, content: object) -> None:
+    file.write_text(_json(content), encoding="utf-8")
+
+
+def _json(content: object, indent: int | None = 2) -> str:
+    return json.dumps(content, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _card(labels: Sequence[str], record: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    parameters = "\n".join(f"- {name}: `{value}`" for name, value in sorted(record["parameters"].items()))
+    origin = "\n".join(f"- {name}: `{value}`" for name, value in sorted(provenance.items()))
+    intro = f"Text classifier with the labels {', '.join(f'`{label}`' for label in labels)}."
+    return "\n\n".join(["# Model card", intro, "## Training", parameters, "## Provenance", origin]) + "\n"

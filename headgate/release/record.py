@@ -1,0 +1,66 @@
+"""The release record: what was built from what, over which evidence. Written once, never changed."""
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from headgate.data.version import DataVersion
+from headgate.errors import NotFound
+from headgate.lake import Lake
+from headgate.record import Record
+
+Starter = Annotated[str, Field(pattern=r"^(person|automation):.+$")]
+
+
+class Release(Record):
+    """One tested bundle with all that a decision about it is bound to."""
+
+    model: str
+    candidate: str = Field(description="key of the candidate that was tested")
+    bundle_digest: str
+    image_digest: str | None = None
+    data_version: DataVersion
+    commit: str
+    evidence_digest: str
+    verdict: Literal["passed", "failed", "error", "inconclusive"] = Field(
+        description="of regression and load test; only passed ones are asked about"
+    )
+    expected_champion: str | None = Field(description="release that was in production when the evidence was made")
+    started_by: Starter
+    registered_version: str = Field(description="MLflow model version that holds the bundle")
+
+    @property
+    def id(self) -> str:
+        """sha256 of the record."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def folder(release_id: str) -> str:
+    """Key of the folder that holds everything about a release."""
+    return f"releases/{release_id}"
+
+
+def save_release(lake: Lake, release: Release) -> str:
+    """Write the record once and return its id; repeating is harmless."""
+    lake.put_same(f"{folder(release.id)}/release.json", release.to_bytes())
+    return release.id
+
+
+def load_release(lake: Lake, release_id: str) -> Release:
+    """The record of a release, found by its id or an unambiguous beginning of it; NotFound otherwise."""
+    full = resolve(lake, release_id)
+    return Release.model_validate_json(lake.read(f"{folder(full)}/release.json"))
+
+
+def release_ids(lake: Lake) -> list[str]:
+    """Ids of all releases, sorted."""
+    return sorted(key.split("/")[1] for key in lake.keys("releases") if key.endswith("/release.json"))
+
+
+def resolve(lake: Lake, beginning: str) -> str:
+    """The one release id that starts so; NotFound says how many do."""
+    found = [name for name in release_ids(lake) if beginning and name.startswith(beginning)]
+    if len(found) != 1:
+        raise NotFound(f"expected one release whose id starts with {beginning!r}, found {len(found)}; see `headgate status`")
+    return found[0]

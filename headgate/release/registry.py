@@ -1,0 +1,95 @@
+"""The MLflow view of a candidate: one run, its classifier and bundle, one model version, two aliases.
+
+The lake's records are the truth; everything here can be repeated and finds what is there.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from headgate.model import flavor
+from headgate.record import Record
+from headgate.release.candidate import Candidate
+
+CANDIDATE, BUNDLE = "headgate.candidate", "headgate.bundle_digest"
+
+
+class Registered(Record):
+    """Where MLflow keeps a candidate."""
+
+    version: str
+    run_id: str
+
+
+def register(candidate: Candidate, classifier: Path, bundle: Path, digest: str, parameters: dict[str, Any]) -> Registered:
+    """Log a candidate's artifacts and curves once, and return its model version."""
+    client = MlflowClient()
+    if known := _version_of(client, candidate.model, digest):
+        return known
+    mlflow.set_experiment(candidate.model)
+    tags = {
+        CANDIDATE: candidate.key,
+        BUNDLE: digest,
+        "headgate.data_version": f"{candidate.data_version.dataset}@{candidate.data_version.version}",
+        "headgate.data_digest": candidate.data_version.digest,
+        "headgate.commit": candidate.commit,
+        "headgate.started_by": candidate.started_by,
+    }
+    with mlflow.start_run(run_name=candidate.key, tags=tags) as run:
+        mlflow.log_params(parameters)
+        _log_curves(classifier)
+        trained = flavor.log_model(classifier, name="classifier")
+        wrapped = flavor.log_model(bundle, name="bundle", registered_model_name=candidate.model)
+    version = str(wrapped.registered_model_version)
+    for key, value in (tags | {"headgate.classifier": trained.model_id}).items():
+        client.set_model_version_tag(candidate.model, version, key, value)
+    return Registered(version=version, run_id=run.info.run_id)
+
+
+def _version_of(client: MlflowClient, model: str, digest: str) -> Registered | None:
+    """The finished model version of a bundle, if an earlier try made one."""
+    found = client.search_model_versions(f"name = '{model}' and tag.`{BUNDLE}` = '{digest}'")
+    return Registered(version=str(found[0].version), run_id=found[0].run_id) if found else None
+
+
+def _log_curves(classifier: Path) -> None:
+    """Training loss and speed by epoch."""
+    training = json.loads((classifier / "training.json").read_text())
+    for epoch in training.pop("epochs"):
+        mlflow.log_metrics({key: value for key, value in epoch.items() if key != "number"}, step=epoch["number"])
+    mlflow.log_metrics(training)
+
+
+def set_alias(model: str, alias: str, version: str) -> None:
+    """Point `challenger` or `champion` at a model version."""
+    MlflowClient().set_registered_model_alias(model, alias, version)
+
+
+def drop_alias(model: str, alias: str, version: str) -> None:
+    """Take an alias away if it still points at this version."""
+    client = MlflowClient()
+    if dict(client.get_registered_model(model).aliases).get(alias) == version:
+        client.delete_registered_model_alias(model, alias)
+
+
+def log_evidence(run_id: str, folder: Path) -> None:
+    """Keep the evidence beside the model version."""
+    MlflowClient().log_artifacts(run_id, str(folder), "evidence")
+
+
+def fetch_bundle(model: str, version: str, to: Path) -> Path | None:
+    """Download the bundle of a model version into `to`; None if MLflow does not have it."""
+    unfinished = to.with_name(f"{to.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        fetched = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}", dst_path=str(unfinished))
+    except MlflowException:
+        return None
+    (Path(fetched) / "bundle").rename(to)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return to

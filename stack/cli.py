@@ -1,0 +1,204 @@
+"""The checkout's commands: the local stack, the whole chain, decisions and rollback."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headgate.errors import HeadgateError
+
+app = typer.Typer(no_args_is_help=True)
+
+Model = Annotated[str | None, typer.Option(help="table of headgate.toml; the only one if there is one, else `replies`", show_default=False)]
+ReleaseId = Annotated[str, typer.Argument(help="release id or the beginning of one (see `headgate status`)")]
+Who = Annotated[str, typer.Option("--as", help="who decides", envvar="APPROVER", prompt="who")]
+Why = Annotated[str, typer.Option("--reason", help="why", envvar="REASON", prompt="why")]
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    typer.echo(line)
+    sys.stdout.flush()
+
+
+def chosen_model(model: str | None) -> str:
+    """The model that is meant."""
+    from headgate.settings import load_settings
+
+    known = list(load_settings().models)
+    return model or (known[0] if len(known) == 1 else "replies")
+
+
+@app.command()
+def up() -> None:
+    """Start the local stack and deploy the flows of prefect.yaml. Repeating is harmless.
+
+    Prefect server and worker, MLflow and the evidence gateway run on loopback; all state is under .headgate/.
+    """
+    from stack.bring_up import bring_up
+
+    addresses = bring_up(say)
+    say(f"Prefect UI  {addresses.prefect}\nMLflow      {addresses.mlflow}\nevidence    {addresses.gateway}")
+
+
+@app.command()
+def stop() -> None:
+    """Stop every process of the stack, endpoints included. Nothing is lost: `headgate up` continues where it was."""
+    from headgate.settings import load_settings
+    from stack import services
+
+    for line in services.stop(load_settings()):
+        say(f"found: {line}")
+    say("the stack is stopped; its state is kept in .headgate/")
+
+
+@app.command()
+def status(model: Model = None) -> None:
+    """Show what runs, which release is live where, and what waits for whom."""
+    from stack.status import describe
+
+    for line in describe(model):
+        say(line)
+
+
+@app.command()
+def run(
+    model: Model = None,
+    approver: Annotated[str | None, typer.Option(envvar="APPROVER", help="approve unattended as this person")] = None,
+    reason: Annotated[str | None, typer.Option(envvar="REASON", help="why; needed with --approver")] = None,
+    started_by: Annotated[str | None, typer.Option(help="who starts this, for the release record", envvar="USER")] = None,
+) -> None:
+    """Do the whole chain: stack, annotations, training, tests, approval, rollout. Does only what is left to do.
+
+    With a terminal it asks for the approval; `--approver` and `--reason` answer it unattended;
+    with neither it leaves the release waiting and says how to approve.
+
+        headgate run --model replies --approver me@example.com --reason "first release"
+    """
+    from stack.whole_chain import Approver, run_chain
+
+    if approver and not reason:
+        raise typer.BadParameter("expected a reason beside the approver: --reason WHY (or REASON=...)")
+    unattended = Approver(approver, reason) if approver and reason else None
+    raise typer.Exit(run_chain(chosen_model(model), f"person:{approver or started_by or 'unknown'}", unattended, say))
+
+
+@app.command()
+def ingest(
+    files: Annotated[
+        list[Path], typer.Argument(help="JSON Lines, CSV or Parquet files with at least text and label", exists=True, dir_okay=False)
+    ],
+    model: Model = None,
+) -> None:
+    """Land annotation files and merge them into a data version; bad rows go to quarantine with the reason.
+
+    headgate ingest examples/replies/batch1.jsonl
+    """
+    from stack.whole_chain import ingest_files
+
+    raise typer.Exit(ingest_files(chosen_model(model), files, say))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="name of the model, lower case, digits and dashes")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet with a text and a label column", exists=True, dir_okay=False)],
+    text: Annotated[str, typer.Option(help="column with the text")] = "text",
+    label: Annotated[str, typer.Option(help="column with the label")] = "label",
+    regression_share: Annotated[
+        float, typer.Option(help="share of the rows that is frozen as the regression set", min=0.05, max=0.5)
+    ] = 0.2,
+) -> None:
+    """Add a model of your own: writes its table into headgate.toml and splits the file once.
+
+    headgate new tickets tickets.csv --text body --label queue
+    headgate run --model tickets
+    """
+    from stack.new_model import add_model
+
+    for line in add_model(name, file, text, label, regression_share):
+        say(line)
+
+
+@app.command()
+def approve(release: ReleaseId, who: Who, reason: Why) -> None:
+    """Approve a release that waits, and follow its rollout.
+
+    headgate approve 3f9a1c --as me@example.com --reason "recall of referral is up"
+    """
+    from stack.whole_chain import decide
+
+    raise typer.Exit(decide(release, "approve", who, reason, say))
+
+
+@app.command()
+def reject(release: ReleaseId, who: Who, reason: Why) -> None:
+    """Reject a release that waits; the champion stays.
+
+    headgate reject 3f9a1c --as me@example.com --reason "flips on unsubscribe look wrong"
+    """
+    from stack.whole_chain import decide
+
+    raise typer.Exit(decide(release, "reject", who, reason, say))
+
+
+@app.command()
+def retest(release: ReleaseId, who: Annotated[str, typer.Option("--as", help="who asks for it", envvar="USER")] = "unknown") -> None:
+    """Test a release's bundle again against today's champion, without training, and ask for a new approval."""
+    from stack.whole_chain import retest as retest_release
+
+    raise typer.Exit(retest_release(release, f"person:{who}", say))
+
+
+@app.command()
+def rollback(
+    reason: Why,
+    who: Annotated[str, typer.Option("--as", help="who decides", envvar="USER")] = "unknown",
+    to: Annotated[str | None, typer.Option(help="release to go back to; the one before the champion if left out")] = None,
+    model: Model = None,
+) -> None:
+    """Put an earlier release back everywhere, and prove that it answers.
+
+    headgate rollback --reason "wrong labels for Dutch replies"
+    """
+    from stack.whole_chain import roll_back
+
+    raise typer.Exit(roll_back(chosen_model(model), who, reason, to, say))
+
+
+@app.command()
+def deploy(
+    bundle: Annotated[Path, typer.Option(help="bundle folder, as `headgate wrap` writes it", exists=True, file_okay=False)],
+    endpoint: Annotated[str, typer.Option(help="environment, such as staging")],
+    target: Annotated[str, typer.Option(help="where endpoints are hosted")] = "local",
+    model: Model = None,
+) -> None:
+    """Serve a bundle on an endpoint by hand, with all its traffic. Production is refused: that takes a release.
+
+    headgate deploy --bundle out/bundle --target local --endpoint staging
+    """
+    from stack.by_hand import deploy_bundle
+
+    say(deploy_bundle(chosen_model(model), bundle, endpoint, target))
+
+
+@app.command()
+def audit(model: Model = None) -> None:
+    """Show who decided what, when and why; fails if an entry was changed."""
+    from headgate.release.audit import entries
+    from tasks.places import the_lake
+
+    for entry in entries(the_lake()):
+        if model in (None, entry.model):
+            where = f" in {entry.environment}" if entry.environment else ""
+            say(f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.model} {entry.action}{where} {entry.release[:12]} by {entry.who}: {entry.reason}")
+
+
+def interactive() -> bool:
+    """Whether somebody sits at a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("CI") != "true"
+
+
+__all__ = ["HeadgateError", "app"]

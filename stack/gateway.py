@@ -1,0 +1,67 @@
+"""A small web server that shows evidence pages and Data Docs out of the lake."""
+
+import argparse
+import html
+import mimetypes
+import re
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from headgate.errors import HeadgateError
+from headgate.lake import Lake
+from headgate.release.record import load_release, release_ids
+from headgate.settings import load_settings
+from tasks.places import the_lake
+
+# Only what is meant for readers: evidence of releases and Data Docs of candidates.
+_READABLE = re.compile(r"(releases/[0-9a-f]{64}/evidence|candidates/[^/]+/[0-9a-f]{16}/checks)/.+")
+
+
+def create_app(lake: Lake) -> Starlette:
+    """The gateway over one lake."""
+
+    def page(request: Request) -> Response:
+        key = request.path_params["key"]
+        entry = lake.get(key) if _READABLE.fullmatch(key) and ".." not in key else None
+        if entry is None:
+            return PlainTextResponse(f"no such page: {key}\n", status_code=404)
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        return Response(entry.data, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
+
+    def index(_: Request) -> Response:
+        return HTMLResponse(_index(lake))
+
+    def ping(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    return Starlette(routes=[Route("/", index), Route("/ping", ping), Route("/{key:path}", page)])
+
+
+def _index(lake: Lake) -> str:
+    """A list of all releases with links to their evidence."""
+    lines = []
+    for release_id in release_ids(lake):
+        release = load_release(lake, release_id)
+        text = f"{release.model}: release {release_id[:12]}, data version {release.data_version.version}, {release.verdict}"
+        lines.append(f'<li><a href="/releases/{release_id}/evidence/index.html">{html.escape(text)}</a></li>')
+    return f"<!doctype html><html lang=en><meta charset=utf-8><title>Headgate</title><h1>Releases</h1><ul>{''.join(lines)}</ul></html>"
+
+
+def main() -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    port = parser.parse_args().port
+    try:
+        app = create_app(the_lake(load_settings()))
+    except HeadgateError as fault:
+        raise SystemExit(f"headgate gateway: {fault}") from fault
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

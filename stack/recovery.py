@@ -1,0 +1,74 @@
+"""Starts flow runs again whose process was killed, and gives up on one that keeps dying.
+
+Prefect marks such a run Crashed at best and leaves it so; kill -9 of worker and flow leaves it Running for ever.
+A run that is set to AwaitingRetry is picked up by the worker, and its finished tasks are found in their results.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Iterable
+
+import psutil
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import AwaitingRetry
+
+MOST_STARTS = 5
+PAUSE_S = 5.0
+log = logging.getLogger("headgate.recovery")
+
+
+def lost(run: FlowRun, host: str, alive: Iterable[int]) -> bool:
+    """Whether a run's process is gone although the run did not end."""
+    if run.state_type == StateType.CRASHED:
+        return True
+    where, _, pid = (run.infrastructure_pid or "").rpartition(":")
+    return run.state_type == StateType.RUNNING and where == host and pid.isdigit() and int(pid) not in alive
+
+
+def recover(client: SyncPrefectClient) -> list[str]:
+    """Start every lost run again once; says what it did."""
+    said = []
+    for run in _open_or_crashed(client):
+        if not lost(run, socket.gethostname(), _alive(run)):
+            continue
+        if run.run_count >= MOST_STARTS:
+            continue
+        client.set_flow_run_state(run.id, AwaitingRetry(message="its process was killed"), force=True)
+        said.append(f"flow run {run.name} ({run.id}) lost its process in start {run.run_count}; it starts again")
+    return said
+
+
+def _open_or_crashed(client: SyncPrefectClient) -> list[FlowRun]:
+    kinds = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CRASHED])
+    return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=kinds)))
+
+
+def _alive(run: FlowRun) -> set[int]:
+    """The run's process id, if that process still is one of Prefect's (ids are used again)."""
+    pid = (run.infrastructure_pid or "").rpartition(":")[2]
+    try:
+        process = psutil.Process(int(pid))
+        ours = process.status() != psutil.STATUS_ZOMBIE and any("prefect" in word for word in process.cmdline())
+    except (ValueError, psutil.Error):
+        return set()
+    return {process.pid} if ours else set()
+
+
+def main() -> None:
+    """Look every few seconds until stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    with get_client(sync_client=True) as client:
+        while True:
+            try:
+                for line in recover(client):
+                    log.info(line)
+            except Exception as fault:
+                log.warning("could not look: %s", fault)
+            time.sleep(PAUSE_S)
+
+
+if __name__ == "__main__":
+    main()

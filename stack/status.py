@@ -1,0 +1,58 @@
+"""`headgate status`: what runs, what is live, what waits."""
+
+from deployments.processes import Processes
+from headgate.data.table import DatasetTable
+from headgate.lake import Lake
+from headgate.release.approval import decision_of
+from headgate.release.champion import champion
+from headgate.release.record import Release, load_release, release_ids
+from headgate.settings import ModelSettings, load_settings
+from stack.services import known_addresses
+from tasks.places import endpoint_name, target_named, the_lake
+
+
+def describe(model: str | None) -> list[str]:
+    """Lines about the stack, then about each model."""
+    settings = load_settings()
+    lines = _stack_lines()
+    for name in [model] if model else list(settings.models):
+        lines += ["", *_model_lines(the_lake(), name, settings.model(name))]
+    return lines
+
+
+def _stack_lines() -> list[str]:
+    settings = load_settings()
+    states = Processes(settings.home.absolute()).states()
+    if not states:
+        return ["stack: stopped (start it with `headgate up` or `make run`)"]
+    addresses = known_addresses(settings)
+    urls = addresses.model_dump() if addresses else {}
+    return ["stack:", *(f"  {state.name:<34} {state.state:<9} {urls.get(state.name, '')}".rstrip() for state in states.values())]
+
+
+def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
+    newest = DatasetTable(lake, settings.dataset).latest()
+    data = f"data version {newest.version}, {newest.rows} rows" if newest else "no data version yet; `headgate run` makes one"
+    lines = [f"model {name}: {data}"]
+    for stage in settings.rollout.stages:
+        live = champion(lake, name, stage.environment)
+        status = target_named(stage.target).status(endpoint_name(name, stage.environment))
+        told = f"release {live.release[:12]} since {live.since:%Y-%m-%d %H:%M}" if live else "no champion yet"
+        canary = f", challenger {status.challenger.release[:12]} with {status.split.challenger}%" if status.challenger else ""
+        lines.append(
+            f"  {stage.environment}: {told}{canary}, {'answers' if status.ready else 'does not answer'} {status.url or ''}".rstrip()
+        )
+    return lines + [_release_line(lake, found) for found in _releases(lake, name)]
+
+
+def _releases(lake: Lake, model: str) -> list[Release]:
+    found = (load_release(lake, release_id) for release_id in release_ids(lake))
+    return sorted((release for release in found if release.model == model), key=lambda release: (release.data_version.version, release.id))
+
+
+def _release_line(lake: Lake, release: Release) -> str:
+    decision = decision_of(lake, release.id)
+    asked = (
+        f"{decision.decision} by {decision.approver}" if decision else ("waits for approval" if release.verdict == "passed" else "stopped")
+    )
+    return f"  release {release.id[:12]}: data version {release.data_version.version}, tests {release.verdict}, {asked}"

@@ -1,0 +1,182 @@
+"""`headgate run` and the commands that are parts of it: what is left to do, done in order, with progress."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+from headgate.data.frozen import freeze
+from headgate.data.landing import land, pending
+from headgate.data.parsing import read_rows
+from headgate.errors import NotFound
+from headgate.release.candidate import Standing, candidate_key, standing
+from headgate.release.champion import champion
+from headgate.release.record import Release, load_release, resolve
+from headgate.settings import ModelSettings, load_settings
+from stack.bring_up import bring_up
+from stack.following import Follower
+from stack.orchestration import answer, client, gate_run, start_run
+from stack.services import connect
+from stack.summary import closing_lines, how_to_approve
+from stack.terminal import ask_person
+from tasks.candidates import explain, newest_data, production
+from tasks.places import evidence_url, the_lake
+
+Say = Callable[[str], None]
+
+
+class Approver(NamedTuple):
+    """Who approves unattended, and why."""
+
+    who: str
+    why: str
+
+
+def run_chain(model: str, started_by: str, unattended: Approver | None, say: Say) -> int:
+    """Everything that is left to do for a model; returns the exit code."""
+    settings = load_settings().model(model)
+    addresses = bring_up(say)
+    take_in(model, settings, say)
+    known = train_if_new(model, settings, started_by, say)
+    if known.kind == "waiting":
+        known = pass_gate(model, known, unattended, say)
+    for line in closing_lines(model, known, addresses):
+        say(line)
+    return 0 if known.kind in ("live", "waiting") else 1
+
+
+def take_in(model: str, settings: ModelSettings, say: Say) -> None:
+    """Freeze the regression rows and land the annotation files that the settings name, each once; then ingest."""
+    lake = the_lake()
+    if settings.regression_rows:
+        parsed = read_rows(settings.regression_rows, settings.labels)
+        for bad in parsed.bad:
+            say(f"left out of the regression set: {bad}")
+        freeze(lake, settings.regression_set, parsed.rows)
+    for file in settings.annotations:
+        land(lake, settings.dataset, file)
+    if waiting := pending(lake, settings.dataset):
+        say(f"ingesting {len(waiting)} landing file(s) ...")
+        follow(start_run("ingest_annotations", {"model": model}), say)
+
+
+def train_if_new(model: str, settings: ModelSettings, started_by: str, say: Say) -> Standing:
+    """Train and test a candidate for the newest data unless one is known; says why if not."""
+    lake, environment = the_lake(), production(settings)
+    data, regression = newest_data(lake, settings)
+    key = candidate_key(data, regression, settings)
+    known = standing(lake, model, key, environment)
+    if known.kind != "new":
+        say(f"no training needed: {explain(known, data)}")
+        return known
+    say(f"training a candidate on data version {data.version} ({data.rows} rows) ...")
+    follow(start_run("train_candidate", {"model": model, "started_by": started_by}, idempotency_key=f"train-{model}-{key}"), say)
+    return standing(lake, model, key, environment)
+
+
+def pass_gate(model: str, known: Standing, unattended: Approver | None, say: Say) -> Standing:
+    """Get an answer about a waiting release, from here or from the Prefect UI, and follow the rollout."""
+    assert known.release is not None
+    release = load_release(the_lake(), known.release)
+    run_id = waiting_run(release)
+    run = Follower(run_id, say).until("Suspended")
+    if run.state and run.state.name == "Suspended":
+        say(f"release {release.id[:12]} waits for approval; evidence: {evidence_url(release.id)}")
+        if not get_answer(release, run_id, unattended, say):
+            return known
+        follow(run_id, say)
+    return _now(model, release)
+
+
+def waiting_run(release: Release) -> UUID:
+    """The gate run of a release, started if the training run was killed before it could."""
+    run = gate_run(release)
+    return run.id if run else start_run("release_candidate", {"release": release.id}, idempotency_key=release.evidence_digest)
+
+
+def get_answer(release: Release, run_id: UUID, unattended: Approver | None, say: Say) -> bool:
+    """Whether the question was answered: unattended, on the terminal, or meanwhile in the Prefect UI."""
+    if unattended:
+        say(f"approving as {unattended.who}: {unattended.why}")
+        return send(run_id, "approve", unattended.who, unattended.why)
+    filled = ask_person(release, run_id, say)
+    if filled == "elsewhere":
+        say("answered in the Prefect UI")
+        return True
+    if filled is None:
+        for line in how_to_approve(release, run_id):
+            say(line)
+        return False
+    return send(run_id, *filled)
+
+
+def send(run_id: UUID, decision: str, who: str, why: str) -> bool:
+    """Fill in the form of the suspended run."""
+    with client() as api:
+        answer(api.read_flow_run(run_id), decision, who, why)
+    return True
+
+
+def follow(run_id: UUID, say: Say) -> None:
+    """Show a run until its end or its question; a failed run is shown, and judged by its records."""
+    run = Follower(run_id, say).until("Suspended")
+    if run.state and run.state.is_final() and not run.state.is_completed():
+        say(f"  {run.state.name}: {run.state.message}")
+
+
+def _now(model: str, release: Release) -> Standing:
+    """Where the release is after its gate run."""
+    settings = load_settings().model(model)
+    return standing(the_lake(), model, release.candidate, production(settings))
+
+
+def ingest_files(model: str, files: Sequence[Path], say: Say) -> int:
+    """Land files and merge them into a data version."""
+    settings = load_settings().model(model)
+    connect(load_settings())
+    for file in files:
+        say(f"landed {file} as {land(the_lake(), settings.dataset, file)}")
+    follow(start_run("ingest_annotations", {"model": model}), say)
+    say(f"next: headgate run --model {model}")
+    return 0
+
+
+def decide(release_id: str, decision: str, who: str, why: str, say: Say) -> int:
+    """Answer for a waiting release from the command line."""
+    connect(load_settings())
+    release = load_release(the_lake(), release_id)
+    run_id = waiting_run(release)
+    Follower(run_id, lambda _: None).until("Suspended")
+    send(run_id, decision, who, why)
+    follow(run_id, say)
+    known = _now(release.model, release)
+    wanted = "live" if decision == "approve" else "rejected"
+    say(f"release {release.id[:12]} is {known.kind}{f': {known.why}' if known.why else ''}")
+    return 0 if known.kind == wanted else 1
+
+
+def retest(release_id: str, started_by: str, say: Say) -> int:
+    """Test a release again against today's champion."""
+    connect(load_settings())
+    release = load_release(the_lake(), release_id)
+    live = champion(the_lake(), release.model, production(load_settings().model(release.model)))
+    key = f"retest-{release.id}-{live.release if live else 'none'}"
+    follow(start_run("train_candidate", {"model": release.model, "started_by": started_by, "retest": release.id}, idempotency_key=key), say)
+    known = _now(release.model, release)
+    say(f"next: headgate run --model {release.model}" if known.kind == "waiting" else f"the release is {known.kind}: {known.why}")
+    return 0 if known.kind == "waiting" else 1
+
+
+def roll_back(model: str, who: str, why: str, to: str | None, say: Say) -> int:
+    """Go back to an earlier release everywhere."""
+    connect(load_settings())
+    lake, settings = the_lake(), load_settings().model(model)
+    before = champion(lake, model, production(settings))
+    wanted = resolve(lake, to) if to else (before.previous[0] if before and before.previous else None)
+    if wanted is None:
+        raise NotFound(f"{model}: expected an earlier release to go back to, found none")
+    follow(start_run("rollback_release", {"model": model, "who": who, "reason": why, "to": wanted}), say)
+    now = champion(lake, model, production(settings))
+    done = now is not None and now.release == wanted
+    say(f"{model}: release {now.release[:12] if now else 'none'} is champion in {production(settings)}")
+    return 0 if done else 1

@@ -1,0 +1,71 @@
+"""Where things are for the flows of this installation: lake, work folders, targets, links."""
+
+from pathlib import Path
+
+from deployments.local import LocalTarget
+from deployments.target import Revision
+from headgate.errors import NotFound
+from headgate.lake import Lake, open_lake
+from headgate.release.record import load_release
+from headgate.settings import Settings, load_settings
+
+
+def the_lake(settings: Settings | None = None) -> Lake:
+    """The lake that the settings name."""
+    return open_lake((settings or load_settings()).lake)
+
+
+def workplace(key: str) -> Path:
+    """Folder of a candidate's files on this machine, absolute."""
+    return load_settings().home.absolute() / "candidates" / key
+
+
+def target_named(name: str) -> LocalTarget:
+    """The place that hosts endpoints; `local` is the only one yet."""
+    assert name == "local"
+    settings = load_settings()
+    return LocalTarget(settings.home.absolute(), first_port=settings.stack.endpoint_port)
+
+
+def endpoint_name(model: str, environment: str) -> str:
+    """Name of a model's endpoint in an environment."""
+    return f"{model}-{environment}"
+
+
+def revision_of(release_id: str) -> Revision:
+    """What a target needs to run a release; NotFound if its bundle is not on this machine and not in MLflow."""
+    release = load_release(the_lake(), release_id)
+    return Revision(
+        release=release.id,
+        bundle_digest=release.bundle_digest,
+        bundle=bundle_folder(release.model, release.registered_version, release.bundle_digest),
+        model=release.model,
+    )
+
+
+def bundle_folder(model: str, registered_version: str, digest: str) -> Path:
+    """The bundle's folder on this machine, fetched from MLflow if it is not here."""
+    kept = load_settings().home.absolute() / "bundles" / digest
+    if kept.is_dir():
+        return kept
+    from headgate.release.registry import fetch_bundle
+
+    if (fetched := fetch_bundle(model, registered_version, kept)) is None:
+        raise NotFound(f"bundle {digest[:12]} of {model} version {registered_version}: expected in {kept} or in MLflow, found in neither")
+    return fetched
+
+
+def keep_folder(lake: Lake, folder: Path, key: str) -> None:
+    """Copy a folder's files into the lake under a key; files that are there stay, so it can be repeated."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        lake.put_if_absent(f"{key}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+
+
+def evidence_url(release_id: str) -> str:
+    """Address of a release's evidence page on the stack's gateway."""
+    return f"{load_settings().gateway_url}/releases/{release_id}/evidence/index.html"
+
+
+def evidence_file(release_id: str) -> str:
+    """Where a release's evidence page lies in the lake: a path, or an s3:// address."""
+    return the_lake().join(f"releases/{release_id}/evidence/index.html")

@@ -1,0 +1,53 @@
+"""Fine-tuning of a candidate, with its progress in the log."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
+from headgate.data.table import DatasetTable
+from headgate.model.classifier import TransformerClassifier
+from headgate.model.filters import current_reply
+from headgate.model.training import Epoch
+from headgate.release.candidate import Candidate
+from headgate.settings import ModelSettings, load_settings
+from tasks.once import once_per_run
+from tasks.places import the_lake, workplace
+
+
+def training_texts(settings: ModelSettings, texts: list[str]) -> list[str]:
+    """The texts as the classifier sees them, in training as in serving."""
+    return [current_reply(text) for text in texts] if settings.filters.current_reply else texts
+
+
+@once_per_run("fine-tune")
+def fine_tune(candidate: Candidate) -> Path:
+    """Fine-tune on the data version; returns the classifier's folder. A finished folder is taken as it is."""
+    out = workplace(candidate.key) / "classifier"
+    if out.is_dir():
+        return out
+    settings = load_settings().model(candidate.model)
+    frame = DatasetTable(the_lake(), settings.dataset).load(candidate.data_version.version)
+    texts = training_texts(settings, frame["text"].tolist())
+    classifier = TransformerClassifier(**settings.train.model_dump())
+    started = time.perf_counter()
+    classifier.fit(texts, frame["label"].tolist(), progress=_log_epoch)
+    seconds = time.perf_counter() - started
+    get_run_logger().info("fine-tuned on %d rows in %.0f s", len(frame), seconds)
+    _save(classifier, out, {"train_seconds": seconds, "examples_per_second": len(frame) * settings.train.epochs / seconds})
+    return out
+
+
+def _log_epoch(epoch: Epoch) -> None:
+    get_run_logger().info("%s", epoch)
+
+
+def _save(classifier: TransformerClassifier, out: Path, metrics: dict[str, float]) -> None:
+    """A folder that is there is complete: it gets its name last."""
+    unfinished = out.with_name("classifier.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    classifier.save(unfinished)
+    (unfinished / "training.json").write_text(json.dumps(metrics))
+    unfinished.rename(out)

@@ -1,0 +1,46 @@
+"""Classifier -> bundle -> MLflow."""
+
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
+from headgate.model.bundle import open_bundle
+from headgate.model.filters import FilterConfig
+from headgate.model.wrapping import wrap
+from headgate.record import Record
+from headgate.release.candidate import Candidate
+from headgate.release.registry import Registered, register
+from headgate.settings import load_settings
+from tasks.once import once_per_run
+from tasks.places import workplace
+
+
+class WrappedBundle(Record):
+    """A bundle's place on this machine and its digest."""
+
+    path: Path
+    digest: str
+
+
+@once_per_run("wrap bundle")
+def wrap_bundle(candidate: Candidate, classifier: Path) -> WrappedBundle:
+    """Make the bundle that serves without torch; a finished one is verified and taken as it is."""
+    out = workplace(candidate.key) / "bundle"
+    settings = load_settings().model(candidate.model)
+    if not out.is_dir():
+        provenance = candidate.model_dump(mode="json", include={"model", "commit", "data_version"}) | {
+            "train": settings.train.model_dump(mode="json")
+        }
+        wrap(classifier, out, FilterConfig(**settings.filters.model_dump()), provenance)
+    digest = open_bundle(out).digest
+    get_run_logger().info("bundle %s in %s", digest[:12], out)
+    return WrappedBundle(path=out, digest=digest)
+
+
+@once_per_run("register in MLflow")
+def register_bundle(candidate: Candidate, classifier: Path, bundle: WrappedBundle) -> Registered:
+    """Log classifier and bundle, and make the bundle a model version."""
+    settings = load_settings().model(candidate.model)
+    registered = register(candidate, classifier, bundle.path, bundle.digest, settings.train.model_dump(mode="json"))
+    get_run_logger().info("MLflow: %s version %s", candidate.model, registered.version)
+    return registered

@@ -1,0 +1,187 @@
+"""A bundle is what was written, or it is refused."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headgate.errors import BadBundle, BadInput
+from headgate.evaluation.endpoint import endpoint_test
+from headgate.model.bundle import digest_of, open_bundle, sha256_file
+from headgate.model.filters import FilterConfig
+from headgate.model.runtime import Message, Runtime
+from headgate.model.wheel import build_wheel, serving_requirements
+from headgate.model.wrapping import wrap
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+def relist(folder: Path, change: Callable[[dict[str, str]], None]) -> None:
+    """Change the list of files as somebody would who knows the format."""
+    manifest = json.loads((folder / "bundle.json").read_text())
+    change(manifest["files"])
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+
+
+def test_a_bundle_holds_what_serving_needs_and_no_more(bundle: Path, provenance: dict[str, Any]) -> None:
+    opened = open_bundle(bundle)
+    names = set(opened.manifest["files"])
+    assert names == {
+        "calibration.json",
+        "engine.json",
+        "examples.jsonl",
+        "filters.json",
+        "labels.json",
+        "model.onnx",
+        "model_card.md",
+        "provenance.json",
+        "requirements.txt",
+        "tokenizer.json",
+        next(name for name in names if name.startswith("wheels/headgate-")),
+    }
+    assert opened.provenance == provenance
+    assert opened.digest == digest_of(opened.manifest["files"])
+
+
+def test_two_wraps_of_the_same_inputs_give_the_same_digest(
+    bundle: Path, tiny_classifier: Path, tmp_path: Path, provenance: dict[str, Any]
+) -> None:
+    again = wrap(tiny_classifier, tmp_path / "again", FilterConfig(min_confidence=0.0), provenance)
+    assert again.digest == open_bundle(bundle).digest
+
+
+def test_other_filters_or_provenance_give_another_digest(
+    bundle: Path, tiny_classifier: Path, tmp_path: Path, provenance: dict[str, Any]
+) -> None:
+    other = wrap(tiny_classifier, tmp_path / "other", FilterConfig(min_confidence=0.9), provenance)
+    assert other.digest != open_bundle(bundle).digest
+
+
+def test_wrapping_again_is_harmless_and_never_overwrites(copy: Path, tiny_classifier: Path, provenance: dict[str, Any]) -> None:
+    before = open_bundle(copy).digest
+    assert wrap(tiny_classifier, copy, FilterConfig(min_confidence=0.0), provenance).digest == before
+    with pytest.raises(BadInput, match="already holds something else than bundle"):
+        wrap(tiny_classifier, copy, FilterConfig(max_characters=5), provenance)
+    assert open_bundle(copy).digest == before
+
+
+def test_a_failed_wrap_leaves_nothing_behind(tiny_classifier: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="provenance: expected plain JSON values"):
+        wrap(tiny_classifier, tmp_path / "out" / "bundle", FilterConfig(), {"when": object()})
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_bundle_names_no_place_or_time(bundle: Path, tiny_classifier: Path) -> None:
+    for name in open_bundle(bundle).manifest["files"]:
+        if not name.startswith("wheels/"):
+            assert str(tiny_classifier).encode() not in (bundle / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda f: (f / "labels.json").write_text("[]"), "labels.json is changed: its sha256 is not the listed one"),
+        (lambda f: (f / "model.onnx").unlink(), "model.onnx is missing"),
+        (lambda f: (f / "notes.txt").write_text("hi"), "notes.txt is extra: it is not in bundle.json"),
+        (lambda f: (f / "link.json").symlink_to("labels.json"), "link.json is a link"),
+        (lambda f: (f / "bundle.json").unlink(), "it has no bundle.json"),
+        (lambda f: (f / "bundle.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "bundle.json").write_text("[" * 100_000), "cannot be read"),
+        (lambda f: (f / "bundle.json").write_text('{"format_version": 2, "files": {}}'), "expected format_version 1, found 2"),
+        (lambda f: (f / "bundle.json").write_text('{"format_version": true, "files": {}}'), "expected format_version 1, found True"),
+        (lambda f: (f / "bundle.json").write_text('{"format_version": 1, "files": []}'), "expected `files` to map each path to its sha256"),
+        (lambda f: (f / "bundle.json").write_text("[]"), "expected format_version 1, found None"),
+        (lambda f: relist(f, lambda files: files.pop("labels.json")), "labels.json is not listed"),
+        (lambda f: relist(f, lambda files: files.update({"../outside.json": "0" * 64})), "'../outside.json' leads outside the bundle"),
+        (lambda f: relist(f, lambda files: files.update({"/etc/passwd": "0" * 64})), "'/etc/passwd' leads outside the bundle"),
+        (lambda f: relist(f, lambda files: files.update({"a/./b": "0" * 64})), "'a/./b' leads outside the bundle"),
+    ],
+)
+def test_a_bundle_that_was_touched_is_refused(copy: Path, damage: Callable[[Path], object], fault: str) -> None:
+    damage(copy)
+    with pytest.raises(BadBundle) as refused:
+        open_bundle(copy)
+    assert fault in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "content"), [("weights.pkl", b"x"), ("weights.bin", b"\x80\x04\x95"), ("w.pt", b"PK")])
+def test_a_pickle_is_refused_even_where_it_is_listed(copy: Path, name: str, content: bytes) -> None:
+    (copy / name).write_bytes(content)
+    relist(copy, lambda files: files.update({name: sha256_file(copy / name)}))
+    with pytest.raises(BadBundle, match=f"{name} is a pickle, which can run any code"):
+        open_bundle(copy)
+
+
+def test_all_faults_are_named_at_once(copy: Path) -> None:
+    (copy / "labels.json").unlink()
+    (copy / "extra").write_text("x")
+    with pytest.raises(BadBundle, match=r"2 fault\(s\):\n  labels.json is missing\n  extra is extra"):
+        open_bundle(copy)
+
+
+def test_a_listed_file_with_wrong_fields_is_refused(copy: Path) -> None:
+    (copy / "filters.json").write_text('{"shout": true}')
+    relist(copy, lambda files: files.update({"filters.json": sha256_file(copy / "filters.json")}))
+    with pytest.raises(BadBundle, match="has the wrong fields"):
+        Runtime.load(copy)
+
+
+def test_no_folder_at_all(tmp_path: Path) -> None:
+    with pytest.raises(BadBundle, match="expected a bundle folder, found nothing at"):
+        open_bundle(tmp_path / "none")
+
+
+def test_the_wheel_is_the_same_twice_and_holds_the_library_alone(tmp_path: Path) -> None:
+    one, two = build_wheel(tmp_path / "one"), build_wheel(tmp_path / "two")
+    assert one.read_bytes() == two.read_bytes()
+    names = zipfile.ZipFile(one).namelist()
+    assert "headgate/serving/server.py" in names
+    assert {name.split("/")[0] for name in names} == {"headgate", one.name.replace("-py3-none-any.whl", ".dist-info")}
+    assert not [name for name in names if name.endswith(".pyc")]
+
+
+def test_requirements_are_pinned_and_hold_no_training_package() -> None:
+    lines = serving_requirements().splitlines()
+    names = {line.split("==")[0] for line in lines}
+    assert all("==" in line for line in lines)
+    assert {"onnxruntime", "numpy", "tokenizers", "starlette", "anyio", "uvicorn"} <= names
+    assert not names & {"torch", "transformers", "mlflow", "headgate", "pandas"}
+
+
+def answering(runtime: Runtime, **changes: object) -> Callable[[dict], dict]:
+    def invoke(body: dict) -> dict:
+        answers = runtime.score([Message(**instance) for instance in body["instances"]])
+        known = runtime.bundle.provenance
+        model = {"bundle_digest": runtime.bundle.digest, "commit": known["commit"], "data_version": known["data_version"]}
+        names = ("label", "score", "scores", "outcome", "reason")
+        return {"predictions": [{name: getattr(answer, name) for name in names} for answer in answers], "model": model | changes}
+
+    return invoke
+
+
+def test_the_endpoint_test_passes_where_the_bundle_is_served(bundle: Path) -> None:
+    assert endpoint_test(answering(Runtime.load(bundle)), bundle) == []
+
+
+def test_the_endpoint_test_sees_another_bundle_and_another_commit(
+    bundle: Path, tiny_classifier: Path, tmp_path: Path, provenance: dict[str, Any]
+) -> None:
+    other = wrap(tiny_classifier, tmp_path / "other", FilterConfig(max_characters=1), provenance)
+    faults = endpoint_test(answering(Runtime.load(other.path), commit="f00"), bundle)
+    assert faults[0] == f"model.bundle_digest: expected {open_bundle(bundle).digest!r}, found {other.digest!r}"
+    assert faults[1] == f"model.commit: expected {provenance['commit']!r}, found 'f00'"
+    assert "example 0, outcome: expected 'scored', found 'skipped'" in faults
+
+
+def test_the_endpoint_test_survives_nonsense(bundle: Path) -> None:
+    assert endpoint_test(lambda _: {}, bundle) == [
+        "the answer does not say which model it is from: no field `model`",
+        "predictions: expected 9, one an example, found no list",
+    ]

@@ -1,0 +1,235 @@
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headgate.data.files import RawRow, read_annotations
+from headgate.data.parsing import parse_file, read_rows
+from headgate.errors import BadInput, NotFound
+
+GOOD = '{"text": "Yes please", "label": "positive"}'
+
+
+def bad_lines(name: str, data: bytes) -> dict[int, str]:
+    return {row.line: row.fault for row in read_annotations(name, data) if row.fault}
+
+
+def good_lines(name: str, data: bytes) -> list[int]:
+    return [row.line for row in read_annotations(name, data) if row.raw]
+
+
+def test_json_lines_are_read_with_their_line_and_without_empty_lines() -> None:
+    rows = list(read_annotations("a.jsonl", f"\ufeff{GOOD}\r\n\n{GOOD}\n".encode()))
+    assert rows[0] == RawRow(1, {"text": "Yes please", "label": "positive"}, text=f"{GOOD}\r")
+    assert [row.line for row in rows] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"text": "a"', "expected a JSON object, found broken JSON: Expecting ',' delimiter at column 13"),
+        ("[1]", "expected a JSON object, found list"),
+        ('"text"', "expected a JSON object, found str"),
+        ('{"text": NaN, "label": "a"}', "expected JSON, found NaN, which JSON does not have"),
+        ('{"text": "a", "text": "b", "label": "c"}', "expected each field once, found twice: text"),
+        ('{"text": "a\x00", "label": "c"}', "expected text, found NUL bytes"),
+        ("[" * 100_000, "expected a JSON object, found JSON that is nested too deeply"),
+        ('{"text": "%s", "label": "c"}' % ("x" * 1_000_001), "expected at most 1,000,000 characters in a row, found 1,000,027"),
+    ],
+    ids=["broken", "list", "string", "nan", "twice", "nul", "deep", "huge"],
+)
+def test_a_bad_line_is_told_and_its_neighbours_are_kept(line: str, fault: str) -> None:
+    data = f"{GOOD}\n{line}\n{GOOD}\n".encode()
+    assert good_lines("a.jsonl", data) == [1, 3]
+    assert bad_lines("a.jsonl", data) == {2: fault}
+
+
+def test_a_file_that_breaks_off_says_so() -> None:
+    data = f'{GOOD}\n{{"text": "No th'.encode()
+    assert good_lines("a.jsonl", data) == [1]
+    assert bad_lines("a.jsonl", data) == {
+        2: "expected a JSON object, found broken JSON: Unterminated string starting at at column 10; the file breaks off here: it may be truncated"
+    }
+
+
+def test_windows_1252_keeps_plain_rows_and_shows_how_the_others_would_read() -> None:
+    data = f'{GOOD}\n{{"text": "Café", "label": "other"}}\n'.encode("cp1252")
+    rows = list(read_annotations("a.jsonl", data))
+    assert rows[0].raw
+    assert rows[1].fault == (
+        'expected UTF-8, found the byte 0xe9; as Windows-1252 it would read \'{"text": "Café", "label": "other"}\'; '
+        "save the file as UTF-8 and land it again"
+    )
+    assert rows[1].text == '{"text": "Café", "label": "other"}'
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+@pytest.mark.parametrize(("name", "text"), [("a.jsonl", '{"text": "Café", "label": "x"}\n'), ("a.csv", "text,label\r\nCafé,x\r\n")])
+def test_a_byte_order_mark_tells_the_encoding(encoding: str, name: str, text: str) -> None:
+    assert [row.raw for row in read_annotations(name, text.encode(encoding))] == [{"text": "Café", "label": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "fault"),
+    [
+        ("a.jsonl", b"", "the file is empty; expected at least one row with text and label"),
+        ("a.csv", b" \n\n", "the file is empty; expected at least one row with text and label"),
+        (
+            "a.jsonl",
+            GOOD.encode("utf-16-le"),
+            "expected UTF-8 text, found binary data, or UTF-16 without its byte order mark; save the file as UTF-8",
+        ),
+        ("a.jsonl", f"{GOOD}\n".encode("utf-16")[:-1], "UTF-16 text that breaks off or is damaged at byte 88; save the file as UTF-8"),
+        ("a.csv", b"PK\x03\x04stuff", "expected UTF-8 text, found a zip archive or Excel workbook; export the rows as CSV or JSON Lines"),
+        (
+            "a.jsonl",
+            bytes(range(256)) * 8,
+            "expected UTF-8 text, found binary data, or UTF-16 without its byte order mark; save the file as UTF-8",
+        ),
+        ("a.xlsx", b"PK", "unknown kind of file: expected .jsonl, .ndjson, .csv, .tsv or .parquet, found .xlsx"),
+        ("README", b"hello", "unknown kind of file: expected .jsonl, .ndjson, .csv, .tsv or .parquet, found no suffix"),
+    ],
+)
+def test_a_file_that_is_no_text_is_one_fault(name: str, data: bytes, fault: str) -> None:
+    assert bad_lines(name, data) == {0: fault}
+
+
+@pytest.mark.parametrize("text", ['[{"text": "a"}]', '[\n  {"text": "a"}\n]'])
+def test_a_json_array_is_told_how_to_become_json_lines(text: str) -> None:
+    assert bad_lines("a.json", text.encode()) == {
+        1: "expected one JSON object a line, found a JSON array; convert it with: jq -c '.[]' FILE > FILE.jsonl"
+    }
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found_in_the_header(mark: str) -> None:
+    data = f'id{mark}"Text"{mark} LABEL\n1{mark}"a, b; c\nd ""e"""{mark}x\n2{mark}f{mark}y\n'.encode()
+    rows = list(read_annotations("a.csv", data))
+    assert [row.raw for row in rows] == [{"id": "1", "text": 'a, b; c\nd "e"', "label": "x"}, {"id": "2", "text": "f", "label": "y"}]
+    assert [row.line for row in rows] == [2, 4]
+
+
+def test_an_open_quote_costs_one_row_and_not_the_rest_of_the_file() -> None:
+    data = b'text,label\nfine,a\n"open,a\nalso fine,b\n"quoted, fine",b\nlast,c\n'
+    assert good_lines("a.csv", data) == [2, 4, 5, 6]
+    assert list(bad_lines("a.csv", data)) == [3]
+    assert "(is a quote left open?)" in bad_lines("a.csv", data)[3]
+
+
+def test_a_csv_row_of_another_width_is_told() -> None:
+    data = b"text,label\na,b,c\nd\ne,f\n\n,\n"
+    assert bad_lines("a.csv", data) == {2: "expected 2 columns (text, label), found 3", 3: "expected 2 columns (text, label), found 1"}
+    assert good_lines("a.csv", data) == [4]
+
+
+@pytest.mark.parametrize("header", ["body,intent", "text,label,text", "text", "1,2"])
+def test_a_csv_without_the_two_columns_is_told_what_it_has(header: str) -> None:
+    data = f"{header}\na,b\n".encode()
+    assert bad_lines("a.csv", data) == {
+        1: f"expected a first line that names the columns text and label, each once; found: {header.replace(',', ', ')}"
+    }
+
+
+def test_a_csv_field_may_be_large_and_a_csv_in_windows_1252_keeps_its_plain_rows() -> None:
+    data = f"text,label\n{'x' * 500_000},a\nCafé,b\nplain,c\n".encode("cp1252")
+    assert good_lines("a.csv", data) == [2, 4]
+    assert "as Windows-1252 it would read 'Café,b\\n'" in bad_lines("a.csv", data)[3]
+
+
+def parquet(rows: list[dict[str, object]]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), buffer)
+    return buffer.getvalue()
+
+
+def test_parquet_rows_are_numbered_and_a_truncated_file_is_one_fault() -> None:
+    data = parquet([{"text": "a", "label": "x"}, {"text": None, "label": "y"}])
+    assert [(row.line, row.raw) for row in read_annotations("a.parquet", data)] == [
+        (1, {"text": "a", "label": "x"}),
+        (2, {"text": None, "label": "y"}),
+    ]
+    for broken in (data[:-10], data[: len(data) // 2], b"", b"not parquet at all"):
+        assert bad_lines("a.parquet", broken)[0].startswith("expected a Parquet file, found one that cannot be read (truncated?): ")
+
+
+def test_parquet_with_list_labels_or_other_columns_gives_bad_rows() -> None:
+    lists = parse_file("a.parquet", parquet([{"text": "a", "label": ["x", "y"]}]))
+    assert [str(row) for row in lists.bad] == [
+        "a.parquet, line 1: label: expected one string, found a list of 2; a row has one label, multi-label data is not supported"
+    ]
+    other = parse_file("a.parquet", parquet([{"body": "a", "intent": 3}]))
+    assert [str(row) for row in other.bad] == [
+        "a.parquet, line 1: text and label: missing; expected at least the fields text and label, found body, intent"
+    ]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=300), st.sampled_from(["a.jsonl", "a.csv", "a.tsv", "a.parquet", "a.json", "a"]))
+def test_no_bytes_make_reading_raise(data: bytes, name: str) -> None:
+    for row in parse_file(name, data).bad:
+        assert str(row)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.sampled_from(['"', ",", "\n", "a", "text,label", "\x00", "é", "\r"]), max_size=40))
+def test_no_arrangement_of_quotes_loses_a_line_of_csv(parts: list[str]) -> None:
+    data = ("text,label\n" + "".join(parts) + "\nlast,row\n").encode()
+    found = parse_file("a.csv", data)
+    assert any("last" in row.text for row in found.rows) or any("last" in row.raw or row.line == 0 for row in found.bad)
+
+
+def lines(*rows: dict[str, object]) -> bytes:
+    return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+
+
+def test_unknown_fields_are_ignored_and_named() -> None:
+    found = parse_file("a.jsonl", lines({"text": "a", "label": "x", "lang": "en", "split": "train", "category": 1}))
+    assert len(found.rows) == 1
+    assert found.notices == ("a.jsonl: ignored the unknown fields category, lang",)
+
+
+def test_of_one_id_with_other_content_the_later_line_is_taken_and_the_earlier_is_bad() -> None:
+    found = parse_file(
+        "a.jsonl", lines({"id": 1, "text": "a", "label": "x"}, {"id": 2, "text": "b", "label": "x"}, {"id": 1, "text": "a", "label": "y"})
+    )
+    assert [(row.id, row.label) for row in found.rows] == [("1", "y"), ("2", "x")]
+    assert [str(row) for row in found.bad] == [
+        "a.jsonl, line 1: id '1' stands again on line 3 with other content and the same annotated_at; line 3 was taken"
+    ]
+
+
+def test_repeated_and_superseded_rows_are_counted_once_and_named() -> None:
+    early = {"id": 1, "text": "a", "label": "x", "annotated_at": "2026-01-01"}
+    late = early | {"label": "y", "annotated_at": "2026-01-02"}
+    found = parse_file("a.jsonl", lines(late, early, late))
+    assert [row.label for row in found.rows] == ["y"]
+    assert found.bad == ()
+    assert found.notices == (
+        "a.jsonl: 1 row(s) repeat another row exactly and count once",
+        "a.jsonl: 1 row(s) are superseded by a later annotation of the same id in the file",
+    )
+
+
+def test_labels_given_make_any_other_label_a_fault() -> None:
+    found = parse_file("a.jsonl", lines({"text": "a", "label": "x"}, {"text": "b", "label": "z"}), labels=("y", "x"))
+    assert [str(row) for row in found.bad] == ["a.jsonl, line 2: label: unknown 'z'; expected one of x, y"]
+    assert len(found.rows) == 1
+
+
+def test_a_file_without_a_good_row_or_without_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(BadInput, match=r"a.jsonl: no usable row; the first faults:\n  a.jsonl, line 1: text and label: missing"):
+        read_rows(tmp_path / "a.jsonl")
+    with pytest.raises(NotFound, match=r"expected a file at .*b.jsonl, which could not be read: No such file or directory"):
+        read_rows(tmp_path / "b.jsonl")
+
+
+def test_the_public_sets_are_read_without_a_bad_row(shared: Path) -> None:
+    for file in sorted((shared / "data").glob("*/*.jsonl")):
+        if file.stem != "cases" and file.stat().st_size < 400_000:
+            assert read_rows(file).bad == (), file

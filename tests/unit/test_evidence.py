@@ -1,0 +1,151 @@
+"""The evidence page says everything, asks for nothing outside itself, and keeps strange texts harmless."""
+
+import hashlib
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import made_up_evidence
+import pytest
+
+from headgate.evaluation.evidence import Drawn, Evidence, draw, headline, render, summary_markdown, write_evidence
+
+VOID = {"meta", "link", "img", "source", "circle", "line", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects texts, addresses and unbalanced tags of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    return made_up_evidence.evidence(tmp_path_factory.mktemp("evidence"))
+
+
+@pytest.fixture(scope="module")
+def drawn(evidence: Evidence) -> Drawn:
+    return draw(evidence)
+
+
+@pytest.fixture(scope="module")
+def page(evidence: Evidence, drawn: Drawn) -> str:
+    return render(evidence, drawn)
+
+
+def test_the_page_asks_for_nothing_outside_itself(page: str) -> None:
+    addresses = read(page).addresses
+    assert {address.split(":")[0] for address in addresses if not address.startswith("#")} == {"data", "../checks/index.html"}
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+
+
+def test_links_on_the_page_lead_somewhere(page: str) -> None:
+    targets = {address[1:] for address in read(page).addresses if address.startswith("#")}
+    assert targets <= set(re.findall(r'id="(\w+)"', page))
+
+
+def test_every_gate_label_and_digest_is_on_the_page(evidence: Evidence, page: str) -> None:
+    text = read(page).text
+    for gate in evidence.all_gates:
+        assert gate.found in text
+        assert gate.expected in text
+    assert all(label in text for label in made_up_evidence.LABELS)
+    assert evidence.subject.bundle_digest in text
+    assert evidence.subject.commit in text
+    assert evidence.subject.data.digest in text
+    assert f"Harmful: {len(evidence.report.harmful)}" in text
+
+
+def test_pictures_come_in_light_and_dark(page: str) -> None:
+    assert page.count("<picture>") == 7
+    assert page.count('media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,') == 7
+
+
+def test_texts_cannot_become_markup(evidence: Evidence, drawn: Drawn) -> None:
+    flip = evidence.report.harmful[0].model_copy(update={"text": "<script>alert(1)</script><img src=http://evil.example/x>"})
+    page = render(evidence.model_copy(update={"report": evidence.report.model_copy(update={"harmful": (flip,)})}), drawn)
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert not any("evil" in address for address in read(page).addresses)
+
+
+def test_the_digest_is_that_of_the_page(evidence: Evidence, page: str, tmp_path: Path) -> None:
+    digest = write_evidence(tmp_path, evidence)
+    assert digest == hashlib.sha256((tmp_path / "index.html").read_bytes()).hexdigest()
+    assert digest == hashlib.sha256(page.encode()).hexdigest(), "the same evidence gets the same digest"
+    assert Evidence.model_validate_json((tmp_path / "evidence.json").read_bytes()) == evidence
+
+
+def test_any_change_of_the_evidence_changes_the_page(evidence: Evidence, drawn: Drawn, page: str) -> None:
+    assert render(evidence.model_copy(update={"provenance": {**evidence.provenance, "seed": "1"}}), drawn) != page
+    assert render(evidence.model_copy(update={"made_at": evidence.made_at + timedelta(minutes=1)}), drawn) != page
+
+
+def test_a_first_release_is_compared_with_the_linear_floor(tmp_path: Path) -> None:
+    found = made_up_evidence.evidence(tmp_path, first_release=True)
+    text = read(render(found, draw(found))).text
+    assert headline(found) == "All 9 gates passed. There is no champion yet; the linear floor is what it is compared with."
+    assert "What it was trained on" in text
+    assert "points vs linear floor" in text
+    assert "Answers that flipped" not in text
+
+
+def test_a_missing_load_test_or_data_check_is_inconclusive(evidence: Evidence, drawn: Drawn) -> None:
+    assert evidence.verdict == "passed"
+    assert evidence.model_copy(update={"load": None}).verdict == "inconclusive"
+    assert evidence.model_copy(update={"data_checks": ()}).verdict == "inconclusive"
+    assert "No load test was made." in render(evidence.model_copy(update={"load": None}), drawn)
+
+
+def test_what_stops_the_release_comes_first(evidence: Evidence, drawn: Drawn) -> None:
+    stopped = evidence.model_copy(update={"load": made_up_evidence.load_report(errors=20)})
+    assert stopped.verdict == "failed"
+    assert headline(stopped).startswith("2 of 12 gates stop it: Error rate, Arrival rate. Against the champion on 294 rows it loses ")
+    gates = re.findall(r'<td class="name">([^<]+)</td>\s*<td class="verdict"><span class="pill (\w+)"', render(stopped, drawn))
+    assert gates[:3] == [("Error rate", "failed"), ("Arrival rate", "failed"), ("Accuracy", "passed")]
+
+
+def test_a_failed_critical_data_check_stops_and_a_warning_does_not(evidence: Evidence) -> None:
+    *others, warning = evidence.data_checks
+    critical = warning.model_copy(update={"severity": "critical"})
+    assert evidence.model_copy(update={"data_checks": (*others, critical)}).verdict == "failed"
+
+
+def test_the_summary_has_the_gates_and_the_link(evidence: Evidence) -> None:
+    summary = summary_markdown(evidence, "http://127.0.0.1:4300/evidence")
+    assert summary.startswith("## replies: passed\n\nAll 12 gates passed.")
+    assert "**[Open the evidence page](http://127.0.0.1:4300/evidence)**" in summary
+    assert "| Coverage | \N{WHITE HEAVY CHECK MARK} passed | 96.7% | at least 50.0% |" in summary
+    assert "- [ ]" not in summary
+
+
+def test_the_summary_keeps_strange_label_names_inside_their_cell(evidence: Evidence) -> None:
+    strange = evidence.report.gates[0].model_copy(update={"found": "a|b\n`c` <img>"})
+    changed = evidence.model_copy(update={"report": evidence.report.model_copy(update={"gates": (strange,)})})
+    assert r"| a\|b \`c\` \<img\> |" in summary_markdown(changed)

@@ -1,0 +1,83 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from headgate.errors import BadInput, BadSettings, Conflict, HeadgateError, NotFound, Unavailable
+from headgate.lake import Lake, open_lake
+
+
+def test_a_record_is_written_once(lake: Lake) -> None:
+    assert lake.put_if_absent("releases/a/release.json", b"first")
+    assert not lake.put_if_absent("releases/a/release.json", b"second")
+    assert lake.read("releases/a/release.json") == b"first"
+
+
+def test_of_many_writers_exactly_one_wins(lake: Lake) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda n: lake.put_if_absent("one.json", str(n).encode()), range(8)))
+    assert written.count(True) == 1
+    assert lake.read("one.json") == str(written.index(True)).encode()
+
+
+def test_a_swap_needs_the_tag_that_was_read(lake: Lake) -> None:
+    lake.compare_and_swap("champion.json", b"1", None)
+    entry = lake.get("champion.json")
+    assert entry is not None
+    lake.compare_and_swap("champion.json", b"2", entry.tag)
+    with pytest.raises(Conflict, match=r"champion.json was changed by somebody else; read it again"):
+        lake.compare_and_swap("champion.json", b"3", entry.tag)
+    with pytest.raises(Conflict):
+        lake.compare_and_swap("champion.json", b"3", None)
+    assert lake.read("champion.json") == b"2"
+
+
+def test_the_same_content_may_be_put_again_and_other_content_may_not(lake: Lake) -> None:
+    lake.put_same("record.json", b"x")
+    lake.put_same("record.json", b"x")
+    with pytest.raises(BadInput, match=r"record.json is already written with other content; it never changes"):
+        lake.put_same("record.json", b"y")
+
+
+def test_keys_are_listed_under_a_folder_and_not_under_a_name_that_begins_alike(lake: Lake) -> None:
+    for key in ("a/2.json", "a/1.json", "a/b/3.json", "ab/4.json"):
+        lake.put_if_absent(key, b"")
+    assert lake.keys("a") == ["a/1.json", "a/2.json", "a/b/3.json"]
+    assert lake.keys("nothing") == []
+
+
+def test_a_missing_record_is_none_or_not_found(lake: Lake) -> None:
+    assert lake.get("no/record.json") is None
+    with pytest.raises(NotFound, match=r"expected a record at .*lake/no/record.json, found none"):
+        lake.read("no/record.json")
+    with pytest.raises(NotFound, match=r"expected a record at .*lake/no/record.json, found none"):
+        lake.written_at("no/record.json")
+
+
+def test_a_record_knows_when_it_was_written(lake: Lake) -> None:
+    lake.put_if_absent("a.json", b"x")
+    assert abs(datetime.now(UTC) - lake.written_at("a.json")) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("key", ["../out", "/etc/passwd", "a/../../b", "", "a\\b"])
+def test_no_key_leaves_the_lake(lake: Lake, key: str) -> None:
+    with pytest.raises(BadInput, match="expected a relative key without"):
+        lake.get(key)
+
+
+def test_leftovers_of_a_killed_writer_are_no_records(folder_lake: Lake) -> None:
+    folder_lake.put_if_absent("a/1.json", b"x")
+    Path(folder_lake.join("a/.half.tmp")).write_bytes(b"half")
+    assert folder_lake.keys("a") == ["a/1.json"]
+
+
+def test_another_scheme_is_refused() -> None:
+    with pytest.raises(BadSettings, match="lake: expected a folder or s3://bucket/prefix, found 'gs://bucket'"):
+        open_lake("gs://bucket")
+
+
+def test_a_missing_bucket_is_unavailable(s3_uri: str) -> None:
+    with pytest.raises(Unavailable, match="the object store answered") as fault:
+        open_lake("s3://no-such-bucket/lake").put_if_absent("a.json", b"x")
+    assert isinstance(fault.value, HeadgateError)

@@ -1,0 +1,198 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from headgate.data.version import DataVersion
+from headgate.errors import BadInput, NotFound, Refused, Stale
+from headgate.lake import FolderLake
+from headgate.release.approval import Answer, archive, decide, decision_of, faults, require_approval
+from headgate.release.audit import append, entries
+from headgate.release.candidate import Candidate, Standing, candidate_key, save_outcome, standing
+from headgate.release.champion import champion, crown
+from headgate.release.record import Release, load_release, save_release
+from headgate.settings import Approval, ModelSettings, Train
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DATA = DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700)
+FROZEN = DataVersion(dataset="replies-regression", version=0, digest="e" * 32, rows=300)
+RELEASE = Release(
+    model="replies",
+    candidate="c" * 16,
+    bundle_digest="b" * 64,
+    data_version=DATA,
+    commit="0" * 40,
+    evidence_digest="f" * 64,
+    verdict="passed",
+    expected_champion=None,
+    started_by="person:ada@example.com",
+    registered_version="1",
+)
+YES = Answer(decision="approve", approver="grace@example.com", reason="looks right")
+POLICY = Approval()
+CANDIDATE = Candidate(
+    model="replies", key="c" * 16, data_version=DATA, regression_set=FROZEN, commit="x", started_by="person:a", champion=None
+)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return FolderLake(tmp_path)
+
+
+def test_a_release_is_found_by_the_beginning_of_its_id(lake):
+    release_id = save_release(lake, RELEASE)
+    assert release_id == RELEASE.id
+    assert load_release(lake, release_id[:8]) == RELEASE
+
+
+def test_saving_a_release_again_changes_nothing(lake):
+    assert save_release(lake, RELEASE) == save_release(lake, RELEASE)
+
+
+def test_an_unknown_release_says_where_to_look(lake):
+    with pytest.raises(NotFound, match="^expected one release whose id starts with 'abc', found 0; see `headgate status`$"):
+        load_release(lake, "abc")
+
+
+def test_another_starter_than_a_person_or_automation_is_refused():
+    with pytest.raises(ValidationError):
+        Release(**(RELEASE.model_dump() | {"started_by": "cron"}))
+
+
+def test_an_answer_with_name_and_reason_counts():
+    assert faults(YES, RELEASE, None, POLICY, timedelta(hours=1)) == []
+
+
+def test_blank_names_and_reasons_are_both_named():
+    found = faults(Answer(decision="approve", approver=" ", reason="\t"), RELEASE, None, POLICY, timedelta())
+    assert found == ["approver: expected who decides, found nothing", "reason: expected why, found nothing"]
+
+
+def test_an_answer_about_evidence_against_an_older_champion_is_stale():
+    assert faults(YES, RELEASE, "9" * 64, POLICY, timedelta()) == [
+        "stale: the evidence compares with champion none, but 999999999999 is live now; run `headgate retest` for new evidence"
+    ]
+
+
+def test_a_stale_release_can_still_be_rejected():
+    assert faults(YES.model_copy(update={"decision": "reject"}), RELEASE, "9" * 64, POLICY, timedelta()) == []
+
+
+def test_an_answer_after_the_timeout_is_expired():
+    assert faults(YES, RELEASE, None, POLICY, timedelta(days=8)) == ["expired: asked 8 days ago, an answer counts for 7 days"]
+
+
+def test_self_approval_is_refused_where_the_policy_forbids_it():
+    own = YES.model_copy(update={"approver": "ada@example.com"})
+    policy = Approval(forbid_self_approval=True)
+    assert faults(own, RELEASE, None, policy, timedelta()) == [
+        "self-approval: ada@example.com started this release and approval.forbid_self_approval is set"
+    ]
+    assert faults(own, RELEASE, None, POLICY, timedelta()) == []
+
+
+def test_nobody_is_forbidden_to_approve_what_an_automation_started():
+    started = RELEASE.model_copy(update={"started_by": "automation:headgate.dataset.updated"})
+    assert faults(YES, started, None, Approval(forbid_self_approval=True), timedelta()) == []
+
+
+def test_the_first_decision_about_a_release_is_the_one_that_counts(lake):
+    first = archive(lake, decide(YES, RELEASE, NOW))
+    second = archive(lake, decide(YES.model_copy(update={"decision": "reject"}), RELEASE, NOW))
+    assert first == second == decision_of(lake, RELEASE.id)
+    assert second.decision == "approve"
+
+
+def test_a_rollout_without_an_approval_is_refused():
+    with pytest.raises(Refused, match=f"^release {RELEASE.id[:12]}: expected an approval, found none$"):
+        require_approval(None, RELEASE)
+    with pytest.raises(Refused, match=f"^release {RELEASE.id[:12]}: expected an approval, found reject$"):
+        require_approval(decide(YES.model_copy(update={"decision": "reject"}), RELEASE, NOW), RELEASE)
+
+
+def test_an_approval_of_other_digests_is_refused():
+    other = decide(YES, RELEASE, NOW).model_copy(update={"bundle_digest": "0" * 64})
+    with pytest.raises(Refused, match=f"^release {RELEASE.id[:12]}: its approval is about other digests; it cannot be used$"):
+        require_approval(other, RELEASE)
+
+
+def test_a_champion_is_followed_only_by_who_expected_it(lake):
+    crown(lake, "replies", "production", "r1", None, NOW)
+    with pytest.raises(Stale, match="^replies in production: expected champion none, found r1$"):
+        crown(lake, "replies", "production", "r2", None, NOW)
+    crown(lake, "replies", "production", "r2", "r1", NOW)
+    live = champion(lake, "replies", "production")
+    assert live is not None
+    assert (live.release, live.previous) == ("r2", ("r1",))
+
+
+def test_crowning_again_changes_nothing(lake):
+    first = crown(lake, "replies", "production", "r1", None, NOW)
+    assert crown(lake, "replies", "production", "r1", None, NOW + timedelta(days=1)) == first
+
+
+def test_rolling_back_a_rollback_works(lake):
+    for release, expected in (("r1", None), ("r2", "r1"), ("r1", "r2"), ("r2", "r1")):
+        crown(lake, "replies", "production", release, expected, NOW)
+    live = champion(lake, "replies", "production")
+    assert live is not None
+    assert (live.release, live.previous) == ("r2", ("r1",))
+
+
+def _entry(lake, action="approve", **changed):
+    return append(lake, **({"now": NOW, "who": "ada", "action": action, "model": "replies", "release": "r1", "reason": "why"} | changed))
+
+
+def test_audit_entries_follow_each_other_by_hash(lake):
+    first, second = _entry(lake), _entry(lake, "promote")
+    assert second.before == first.hash
+    assert entries(lake) == [first, second]
+
+
+def test_a_repeated_step_writes_no_second_audit_entry(lake):
+    assert _entry(lake) == _entry(lake)
+    assert len(entries(lake)) == 1
+
+
+def test_a_changed_audit_entry_is_noticed(lake):
+    _entry(lake)
+    _entry(lake, "promote")
+    file = lake.root / "audit" / "00000000.json"
+    file.write_text(file.read_text().replace("ada", "eve"))
+    with pytest.raises(BadInput, match="^audit entry 1: expected it to follow [0-9a-f]{12}, found number 1 after [0-9a-f]{12}$"):
+        entries(lake)
+
+
+def test_the_candidate_key_changes_with_data_and_training_but_not_with_the_load_test():
+    settings = ModelSettings(dataset="replies")
+    key = candidate_key(DATA, FROZEN, settings)
+    assert key == candidate_key(DATA, FROZEN, settings)
+    assert key != candidate_key(DATA.model_copy(update={"digest": "0" * 32}), FROZEN, settings)
+    assert key != candidate_key(DATA, FROZEN, settings.model_copy(update={"train": Train(epochs=1)}))
+
+
+def test_an_unknown_candidate_is_new(lake):
+    assert standing(lake, "replies", "c" * 16, "production") == Standing(kind="new")
+
+
+def test_a_stopped_candidate_says_why(lake):
+    save_outcome(lake, CANDIDATE, release=None, stopped="data checks failed: ids_unique")
+    assert standing(lake, "replies", "c" * 16, "production") == Standing(kind="stopped", why="data checks failed: ids_unique")
+
+
+def test_a_tested_candidate_waits_then_lives_then_is_replaced(lake):
+    release_id = save_release(lake, RELEASE)
+    save_outcome(lake, CANDIDATE, release=release_id, stopped=None)
+    assert standing(lake, "replies", "c" * 16, "production").kind == "waiting"
+    crown(lake, "replies", "production", release_id, None, NOW)
+    assert standing(lake, "replies", "c" * 16, "production").kind == "live"
+    crown(lake, "replies", "production", "r2", release_id, NOW)
+    assert standing(lake, "replies", "c" * 16, "production").kind == "replaced"
+
+
+def test_a_rejected_candidate_says_by_whom(lake):
+    save_outcome(lake, CANDIDATE, release=save_release(lake, RELEASE), stopped=None)
+    archive(lake, decide(Answer(decision="reject", approver="grace", reason="no"), RELEASE, NOW))
+    found = standing(lake, "replies", "c" * 16, "production")
+    assert (found.kind, found.why) == ("rejected", "grace: no")
