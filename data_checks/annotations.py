@@ -3,6 +3,7 @@
 Great Expectations judges the rows and writes the Data Docs; they are kept as evidence and read from disk, with no network.
 """
 
+import html
 import os
 import shutil
 from collections.abc import Callable, Collection
@@ -18,6 +19,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from data_checks.offline_docs import make_offline
+from headgate.data.rows import normalised
 from headgate.settings import DataChecks
 
 Severity = Literal["critical", "warning"]
@@ -79,16 +81,12 @@ def check_annotations(
     return DataCheckReport(passed=passed, checks=found, docs=(docs / "index.html").relative_to(out.absolute()).as_posix())
 
 
-def normalised(texts: pd.Series) -> pd.Series:
-    """Texts without the differences that a reader would not see: Unicode form, case and white space."""
-    return texts.fillna("").astype(str).str.normalize("NFKC").str.casefold().str.split().str.join(" ")
-
-
 def _with_facts(frame: pd.DataFrame, previous: pd.DataFrame | None, regression: pd.DataFrame | None) -> pd.DataFrame:
-    """The rows with one column for each fact that a check looks at."""
-    text = normalised(frame["text"])
+    """One column for each fact that a check looks at; ids and labels escaped and no text, since Data Docs print values as raw HTML."""
+    text = frame["text"].map(normalised)
     labels_of_text = frame["label"].groupby(text).transform("nunique")
-    facts = frame[["id", "text", "label", "group_id"]].assign(
+    facts = pd.DataFrame({"id": frame["id"].map(html.escape), "label": frame["label"].map(html.escape)}).assign(
+        characters=frame["text"].str.len(),
         visible_characters=text.str.len(),
         label_rows=frame["label"].map(frame["label"].value_counts()),
         labels_of_text=labels_of_text,
@@ -96,7 +94,9 @@ def _with_facts(frame: pd.DataFrame, previous: pd.DataFrame | None, regression: 
         label_share_change=0.0,
     )
     if regression is not None:
-        facts["in_regression_set"] = text.isin(set(normalised(regression["text"]))) | frame["group_id"].isin(set(regression["group_id"]))
+        facts["in_regression_set"] = text.isin(set(regression["text"].map(normalised))) | frame["group_id"].isin(
+            set(regression["group_id"])
+        )
     if previous is not None:
         facts["label_share_change"] = frame["label"].map(_share_changes(frame, previous))
     return facts.reset_index(drop=True)
@@ -110,15 +110,13 @@ def _share_changes(frame: pd.DataFrame, previous: pd.DataFrame) -> pd.Series:
 
 def _checks(facts: pd.DataFrame, previous: pd.DataFrame | None, settings: DataChecks, labels: Collection[str]) -> list[_Check]:
     found = sorted(set(facts["label"]))
-    known = sorted(labels) or found
-    before = found if previous is None else sorted(set(previous["label"]))
+    known = sorted(map(html.escape, labels)) or found
+    before = found if previous is None else sorted(set(previous["label"].map(html.escape)))
     change, rows, size = settings.max_share_change, settings.min_rows_per_label, settings.max_characters
     return [
         _check("ids_unique", "every id once", gxe.ExpectColumnValuesToBeUnique, column="id"),
-        _check("text_present", "every row has visible text", gxe.ExpectColumnValuesToBeBetween, column="visible_characters", min_value=1),
-        _check(
-            "text_length", f"at most {size} characters", gxe.ExpectColumnValueLengthsToBeBetween, column="text", min_value=1, max_value=size
-        ),
+        _check("text_present", "visible text in every row", gxe.ExpectColumnValuesToBeBetween, column="visible_characters", min_value=1),
+        _check("text_length", f"at most {size} characters", gxe.ExpectColumnValuesToBeBetween, column="characters", max_value=size),
         _check("labels_known", f"labels among {', '.join(known)}", gxe.ExpectColumnValuesToBeInSet, column="label", value_set=known),
         _check("labels_several", "at least 2 labels", gxe.ExpectColumnUniqueValueCountToBeBetween, column="label", min_value=2),
         _check("rows_per_label", f"at least {rows} rows a label", gxe.ExpectColumnValuesToBeBetween, column="label_rows", min_value=rows),
@@ -162,6 +160,7 @@ def _context(out: Path) -> Any:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     context = gx.get_context(mode="file", project_root_dir=folder)
+    context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False}
     return context
 
@@ -193,7 +192,7 @@ def _found(check: _Check, result: Any) -> DataCheck:
         detail += f"; could not be checked: {result.exception_info.get('exception_message')}"
     elif not passed:
         detail += f"; found {_offenders(check.name, result.result)}"
-    return DataCheck(name=check.name, severity=check.severity, passed=passed, detail=detail)
+    return DataCheck(name=check.name, severity=check.severity, passed=passed, detail=html.unescape(detail))
 
 
 def _offenders(name: str, result: dict[str, Any]) -> str:

@@ -24,12 +24,11 @@ import orjson
 import uvloop
 from aiohttp import web
 from multidict import CIMultiDict
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, Histogram, generate_latest
-from prometheus_client import Counter as Total
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from yarl import URL
 
+from deployments.router_metrics import RouterMetrics
 from deployments.routes import Backend, Routes, choose, mirrored
-from deployments.target import Split
 from headgate.serving.config import ServingConfig
 
 PATIENCE_S = 10.0
@@ -90,48 +89,12 @@ def group_of(body: bytes) -> str | None:
     return found if isinstance(found, str) else None
 
 
-class Metrics:
-    """The router's own numbers, in Prometheus' format."""
-
-    def __init__(self, endpoint: str) -> None:
-        self.registry = CollectorRegistry()
-        names = ["endpoint", "cohort", "release"]
-        self._requests = Total("headgate_router_requests_total", "Calls by answer", [*names, "status"], registry=self.registry)
-        self._seconds = Histogram("headgate_router_seconds", "Time to the answer", names, registry=self.registry)
-        self._fallbacks = Total(
-            "headgate_router_fallbacks_total", "Challenger's calls answered by the champion", ["endpoint"], registry=self.registry
-        )
-        self._dropped = Total(
-            "headgate_router_shadow_dropped_total", "Calls not mirrored, too many at once", ["endpoint"], registry=self.registry
-        )
-        self._weight = Gauge("headgate_router_weight_percent", "Share of the calls", ["endpoint", "cohort"], registry=self.registry)
-        self._endpoint = endpoint
-
-    def answered(self, cohort: str, release: str, status: int, seconds: float) -> None:
-        """Count one answer of a server; status 0 stands for none."""
-        self._requests.labels(self._endpoint, cohort, release, status).inc()
-        self._seconds.labels(self._endpoint, cohort, release).observe(seconds)
-
-    def fell_back(self) -> None:
-        """Count a call that the champion answered in the challenger's place."""
-        self._fallbacks.labels(self._endpoint).inc()
-
-    def dropped(self) -> None:
-        """Count a call that was not mirrored."""
-        self._dropped.labels(self._endpoint).inc()
-
-    def weights(self, split: Split) -> None:
-        """Show the split."""
-        for cohort, percent in split.model_dump().items():
-            self._weight.labels(self._endpoint, cohort).set(percent)
-
-
 class Router:
     """Forwards calls by the routes of the moment."""
 
     def __init__(self, endpoint: str, routes_file: Path, errors: logging.Logger, patience_s: float = PATIENCE_S) -> None:
         self.endpoint, self.patience_s = endpoint, patience_s
-        self.metrics = Metrics(endpoint)
+        self.metrics = RouterMetrics(endpoint)
         self._file, self._errors = routes_file, errors
         self._under_way: Counter[str] = Counter()
         self._mirrors: set[asyncio.Task[None]] = set()

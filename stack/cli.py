@@ -1,13 +1,10 @@
 """The checkout's commands: the local stack, the whole chain, decisions and rollback."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from headgate.errors import HeadgateError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,6 +26,14 @@ def chosen_model(model: str | None) -> str:
 
     known = list(load_settings().models)
     return model or (known[0] if len(known) == 1 else "replies")
+
+
+def connect_to_stack() -> None:
+    """Point this process at the running stack, before anything imports Prefect."""
+    from headgate.settings import load_settings
+    from stack.services import connect
+
+    connect(load_settings())
 
 
 @app.command()
@@ -77,12 +82,15 @@ def run(
 
         headgate run --model replies --approver me@example.com --reason "first release"
     """
-    from stack.whole_chain import Approver, run_chain
-
     if approver and not reason:
         raise typer.BadParameter("expected a reason beside the approver: --reason WHY (or REASON=...)")
+    from stack.bring_up import bring_up
+
+    addresses = bring_up(say)
+    from stack.whole_chain import Approver, run_chain
+
     unattended = Approver(approver, reason) if approver and reason else None
-    raise typer.Exit(run_chain(chosen_model(model), f"person:{approver or started_by or 'unknown'}", unattended, say))
+    raise typer.Exit(run_chain(chosen_model(model), f"person:{started_by or approver or 'unknown'}", unattended, addresses, say))
 
 
 @app.command()
@@ -96,6 +104,7 @@ def ingest(
 
     headgate ingest examples/replies/batch1.jsonl
     """
+    connect_to_stack()
     from stack.whole_chain import ingest_files
 
     raise typer.Exit(ingest_files(chosen_model(model), files, say))
@@ -128,6 +137,7 @@ def approve(release: ReleaseId, who: Who, reason: Why) -> None:
 
     headgate approve 3f9a1c --as me@example.com --reason "recall of referral is up"
     """
+    connect_to_stack()
     from stack.whole_chain import decide
 
     raise typer.Exit(decide(release, "approve", who, reason, say))
@@ -139,6 +149,7 @@ def reject(release: ReleaseId, who: Who, reason: Why) -> None:
 
     headgate reject 3f9a1c --as me@example.com --reason "flips on unsubscribe look wrong"
     """
+    connect_to_stack()
     from stack.whole_chain import decide
 
     raise typer.Exit(decide(release, "reject", who, reason, say))
@@ -147,6 +158,7 @@ def reject(release: ReleaseId, who: Who, reason: Why) -> None:
 @app.command()
 def retest(release: ReleaseId, who: Annotated[str, typer.Option("--as", help="who asks for it", envvar="USER")] = "unknown") -> None:
     """Test a release's bundle again against today's champion, without training, and ask for a new approval."""
+    connect_to_stack()
     from stack.whole_chain import retest as retest_release
 
     raise typer.Exit(retest_release(release, f"person:{who}", say))
@@ -163,6 +175,7 @@ def rollback(
 
     headgate rollback --reason "wrong labels for Dutch replies"
     """
+    connect_to_stack()
     from stack.whole_chain import roll_back
 
     raise typer.Exit(roll_back(chosen_model(model), who, reason, to, say))
@@ -194,11 +207,3 @@ def audit(model: Model = None) -> None:
         if model in (None, entry.model):
             where = f" in {entry.environment}" if entry.environment else ""
             say(f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.model} {entry.action}{where} {entry.release[:12]} by {entry.who}: {entry.reason}")
-
-
-def interactive() -> bool:
-    """Whether somebody sits at a terminal."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("CI") != "true"
-
-
-__all__ = ["HeadgateError", "app"]

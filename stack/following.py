@@ -56,7 +56,7 @@ class Follower:
         self._begin(ordered)
         for line in lines:
             if line.level >= 20 and not line.message.startswith(_CHATTER):
-                self.say(f"    {line.message}")
+                self.say(f"    {_without_traceback(line.message)}")
         self._end(ordered)
         return run
 
@@ -90,3 +90,9 @@ class Follower:
 def _title(task: TaskRun) -> str:
     """The task's own name, without the digits that Prefect appends."""
     return task.name.rpartition("-")[0] or task.name
+
+
+def _without_traceback(message: str) -> str:
+    """A failed stage's error in one line; the traceback is in the Prefect UI."""
+    head, traced, trace = message.partition("\nTraceback (most recent call last):")
+    return f"{head}: {trace.strip().splitlines()[-1]}" if traced else message

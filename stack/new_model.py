@@ -1,7 +1,7 @@
 """`headgate new`: from a table of texts and labels to a model in headgate.toml."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,7 @@ def _rows(file: Path, text: str, label: str) -> Iterator[Annotation | str]:
     """Each row, or why it cannot be used; BadInput if a column is missing or the file cannot be read."""
     frame = _read(file)
     if missing := [column for column in (text, label) if column not in frame.columns]:
-        raise BadInput(
-            f"{file}: expected the columns {', '.join(missing)}, found {', '.join(map(str, frame.columns))}; name yours with --text and --label"
-        )
+        raise BadInput(fXX)
     frame = frame.rename(columns={text: "text", label: "label"})
     for number, raw in enumerate(frame.to_dict("records"), 1):
         try:
@@ -61,7 +59,13 @@ def _rows(file: Path, text: str, label: str) -> Iterator[Annotation | str]:
 
 
 def _read(file: Path) -> pd.DataFrame:
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".parquet": pd.read_parquet}
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": _read_csv,
+        ".tsv": _read_csv,
+        ".jsonl": _read_jsonl,
+        ".ndjson": _read_jsonl,
+        ".parquet": pd.read_parquet,
+    }
     if file.suffix.lower() not in readers:
         raise BadInput(f"{file}: expected .csv, .tsv, .jsonl or .parquet")
     try:

@@ -5,9 +5,7 @@ A run that is set to AwaitingRetry is picked up by the worker, and its finished 
 """
 
 import logging
-import socket
 import time
-from collections.abc import Iterable
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -20,21 +18,16 @@ PAUSE_S = 5.0
 log = logging.getLogger("headgate.recovery")
 
 
-def lost(run: FlowRun, host: str, alive: Iterable[int]) -> bool:
-    """Whether a run's process is gone although the run did not end."""
-    if run.state_type == StateType.CRASHED:
-        return True
-    where, _, pid = (run.infrastructure_pid or "").rpartition(":")
-    return run.state_type == StateType.RUNNING and where == host and pid.isdigit() and int(pid) not in alive
+def lost(run: FlowRun, alive: bool) -> bool:
+    """Whether a run's process is gone although the run did not end; a run that was never given a process is none of ours."""
+    return run.state_type == StateType.CRASHED or (run.state_type == StateType.RUNNING and bool(run.infrastructure_pid) and not alive)
 
 
 def recover(client: SyncPrefectClient) -> list[str]:
     """Start every lost run again once; says what it did."""
     said = []
     for run in _open_or_crashed(client):
-        if not lost(run, socket.gethostname(), _alive(run)):
-            continue
-        if run.run_count >= MOST_STARTS:
+        if not lost(run, _alive(run)) or run.run_count >= MOST_STARTS:
             continue
         client.set_flow_run_state(run.id, AwaitingRetry(message="its process was killed"), force=True)
         said.append(f"flow run {run.name} ({run.id}) lost its process in start {run.run_count}; it starts again")
@@ -46,20 +39,20 @@ def _open_or_crashed(client: SyncPrefectClient) -> list[FlowRun]:
     return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=kinds)))
 
 
-def _alive(run: FlowRun) -> set[int]:
-    """The run's process id, if that process still is one of Prefect's (ids are used again)."""
+def _alive(run: FlowRun) -> bool:
+    """Whether the run's process is there and still is one of Prefect's (ids are used again)."""
     pid = (run.infrastructure_pid or "").rpartition(":")[2]
     try:
         process = psutil.Process(int(pid))
-        ours = process.status() != psutil.STATUS_ZOMBIE and any("prefect" in word for word in process.cmdline())
+        return process.status() != psutil.STATUS_ZOMBIE and any("prefect" in word for word in process.cmdline())
     except (ValueError, psutil.Error):
-        return set()
-    return {process.pid} if ours else set()
+        return False
 
 
 def main() -> None:
     """Look every few seconds until stopped."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     with get_client(sync_client=True) as client:
         while True:
             try:

@@ -35,7 +35,10 @@ class Addresses(Record):
             "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
             "MLFLOW_TRACKING_URI": self.mlflow,
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "HEADGATE_GATEWAY_URL": self.gateway,
+            # Threads that spin while they wait for each other cost four times the CPU where other programs run too.
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
 
 

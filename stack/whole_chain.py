@@ -1,4 +1,7 @@
-"""`headgate run` and the commands that are parts of it: what is left to do, done in order, with progress."""
+"""`headgate run` and the commands that are parts of it: what is left to do, done in order, with progress.
+
+Import this only once the stack's addresses are in the environment: Prefect reads its settings when it is imported.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +16,9 @@ from headgate.release.candidate import Standing, candidate_key, standing
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, resolve
 from headgate.settings import ModelSettings, load_settings
-from stack.bring_up import bring_up
 from stack.following import Follower
 from stack.orchestration import answer, client, gate_run, start_run
-from stack.services import connect
+from stack.services import Addresses
 from stack.summary import closing_lines, how_to_approve
 from stack.terminal import ask_person
 from tasks.candidates import explain, newest_data, production
@@ -32,10 +34,9 @@ class Approver(NamedTuple):
     why: str
 
 
-def run_chain(model: str, started_by: str, unattended: Approver | None, say: Say) -> int:
+def run_chain(model: str, started_by: str, unattended: Approver | None, addresses: Addresses, say: Say) -> int:
     """Everything that is left to do for a model; returns the exit code."""
     settings = load_settings().model(model)
-    addresses = bring_up(say)
     take_in(model, settings, say)
     known = train_if_new(model, settings, started_by, say)
     if known.kind == "waiting":
@@ -133,7 +134,6 @@ def _now(model: str, release: Release) -> Standing:
 def ingest_files(model: str, files: Sequence[Path], say: Say) -> int:
     """Land files and merge them into a data version."""
     settings = load_settings().model(model)
-    connect(load_settings())
     for file in files:
         say(f"landed {file} as {land(the_lake(), settings.dataset, file)}")
     follow(start_run("ingest_annotations", {"model": model}), say)
@@ -143,7 +143,6 @@ def ingest_files(model: str, files: Sequence[Path], say: Say) -> int:
 
 def decide(release_id: str, decision: str, who: str, why: str, say: Say) -> int:
     """Answer for a waiting release from the command line."""
-    connect(load_settings())
     release = load_release(the_lake(), release_id)
     run_id = waiting_run(release)
     Follower(run_id, lambda _: None).until("Suspended")
@@ -157,7 +156,6 @@ def decide(release_id: str, decision: str, who: str, why: str, say: Say) -> int:
 
 def retest(release_id: str, started_by: str, say: Say) -> int:
     """Test a release again against today's champion."""
-    connect(load_settings())
     release = load_release(the_lake(), release_id)
     live = champion(the_lake(), release.model, production(load_settings().model(release.model)))
     key = f"retest-{release.id}-{live.release if live else 'none'}"
@@ -169,7 +167,6 @@ def retest(release_id: str, started_by: str, say: Say) -> int:
 
 def roll_back(model: str, who: str, why: str, to: str | None, say: Say) -> int:
     """Go back to an earlier release everywhere."""
-    connect(load_settings())
     lake, settings = the_lake(), load_settings().model(model)
     before = champion(lake, model, production(settings))
     wanted = resolve(lake, to) if to else (before.previous[0] if before and before.previous else None)

@@ -41,7 +41,8 @@ def fine_tune(candidate: Candidate) -> Path:
 
 
 def _log_epoch(epoch: Epoch) -> None:
-    get_run_logger().info("%s", epoch)
+    told = "epoch %d of %d: loss %.3f, %.0f examples/s"
+    get_run_logger().info(told, epoch.number, epoch.epochs, epoch.loss, epoch.examples_per_second)
 
 
 def _save(classifier: TransformerClassifier, out: Path, metrics: dict[str, float]) -> None:

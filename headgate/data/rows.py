@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -110,6 +111,11 @@ def parse_row(raw: Mapping[str, Any]) -> Annotation:
         return Annotation.model_validate(dict(raw))
     except ValidationError as fault:
         raise BadInput("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())) from None
+
+
+def normalised(text: str) -> str:
+    """The text without the differences that a reader would not see: Unicode form, case and white space."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def row_hash(row: Annotation) -> int:

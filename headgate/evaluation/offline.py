@@ -20,8 +20,12 @@ from headgate.settings import Gates
 FAULTS_SHOWN = 10
 
 
-def test_bundle(  # noqa: PT028  # a command of the product, not a pytest test
-    bundle: Path, data: Path, out: Path, gates: Gates | None = None, progress: Callable[[int, int], None] | None = None
+def test_bundle(
+    bundle: Path,
+    data: Path,
+    out: Path,
+    gates: Gates | None = None,  # noqa: PT028  # no pytest test, whatever its name
+    progress: Callable[[int, int], None] | None = None,  # noqa: PT028  # the same
 ) -> Report:
     """Score a file of texts and labels with a bundle and write report.json, predictions and pictures under `out`.
 

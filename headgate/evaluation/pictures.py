@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from headgate.evaluation.report import LabelMetrics, Level, LoadReport, Metrics
@@ -78,7 +78,7 @@ def confusion_figure(panels: Sequence[tuple[str, Level]], theme: Theme = "light"
 
 def _side(labels: int) -> float:
     """Inches of a matrix of so many labels."""
-    return max(2.0, labels * (0.56 if labels <= _COUNTS_UP_TO else 0.16))
+    return max(2.0, labels * (0.56 if labels <= _COUNTS_UP_TO else 0.1))
 
 
 def reliability_figure(panels: Sequence[tuple[str, Metrics]], theme: Theme = "light") -> Figure:
@@ -94,7 +94,7 @@ def reliability_figure(panels: Sequence[tuple[str, Metrics]], theme: Theme = "li
         axes.scatter(x, y, s=[20 + 120 * one.rows / rows for one in metrics.calibration], color=colour, marker=marker, alpha=0.85, zorder=3)
     _dress(axes, colours, "score", "share of rows that were right")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
-    _legend(axes, colours, "upper left")
+    _legend(axes, colours, "Reliability")
     return figure
 
 
@@ -110,9 +110,10 @@ def latency_figure(load: LoadReport, theme: Theme = "light") -> Figure:
         axes.axvline(value, color=colours.orange, linestyle=style, linewidth=1.6, label=f"{name} {value:,.0f} ms")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     _dress(axes, colours, "latency from the intended start, ms", "requests")
-    _legend(axes, colours, "upper right")
+    _legend(axes, colours, "Latency")
     return figure
 
 
@@ -130,7 +131,7 @@ def timeline_figure(load: LoadReport, theme: Theme = "light") -> Figure:
         axes.scatter([one.second for one in bad], [one.p95_ms for one in bad], color=colours.orange, zorder=3, label="errors")
     _dress(axes, colours, "seconds since the warm-up", "latency, ms")
     axes.set_ylim(bottom=0)
-    _legend(axes, colours, "upper right")
+    _legend(axes, colours, "Latency by second")
     return figure
 
 
@@ -172,7 +173,7 @@ def _draw_confusion(axes: Axes, title: str, level: Level, colours: Palette) -> N
         _write_cells(axes, counts, shares, colours)
         _write_margins(axes, level.labels, colours)
     names = level.label_names if len(level.label_names) <= _NAMES_UP_TO else ()
-    size = 9 if len(level.label_names) <= _COUNTS_UP_TO else 5
+    size = 9 if len(level.label_names) <= _COUNTS_UP_TO else 4
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", color=colours.ink, fontsize=size)
     axes.set_yticks(range(len(names)), names, color=colours.ink, fontsize=size)
     axes.tick_params(length=0)
@@ -239,5 +240,16 @@ def _dress(axes: Axes, colours: Palette, x: str, y: str) -> None:
     axes.set_ylabel(y, color=colours.faint, fontsize=9)
 
 
-def _legend(axes: Axes, colours: Palette, place: Literal["upper left", "upper right"]) -> None:
-    axes.legend(loc=place, frameon=False, labelcolor=colours.ink, fontsize=8.5)
+def _legend(axes: Axes, colours: Palette, title: str) -> None:
+    """The title at the left above the axes, and the legend at the right, where no line can cross it."""
+    axes.set_title(title, loc="left", color=colours.ink, fontweight="bold", fontsize=10)
+    axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=3,
+        frameon=False,
+        labelcolor=colours.ink,
+        fontsize=8,
+        handlelength=1.4,
+        columnspacing=1,
+    )

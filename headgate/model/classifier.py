@@ -69,7 +69,8 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
         """The most probable label of each text."""
-        found: NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)] if len(X) else self.classes_[:0]
+        best = self.predict_proba(X).argmax(axis=1)
+        found: NDArray[Any] = self.classes_[best]
         return found
 
     def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:
@@ -127,7 +128,9 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def _check_parameters(self) -> None:
         lowest = {"epochs": 1, "batch_size": 1, "max_length": 8}
-        faults = [f"{name}: expected at least {low}, found {getattr(self, name)!r}" for name, low in lowest.items() if getattr(self, name) < low]
+        faults = [
+            f"{name}: expected at least {low}, found {getattr(self, name)!r}" for name, low in lowest.items() if getattr(self, name) < low
+        ]
         if not self.learning_rate > 0:
             faults.append(f"learning_rate: expected a positive number, found {self.learning_rate!r}")
         if faults:

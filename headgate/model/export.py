@@ -30,6 +30,16 @@ def export_onnx(classifier: Path, labels: int, out: Path) -> Network:
     network = Network(empty_encoder(classifier / "encoder", "eager"), labels)
     network.load_state_dict(load_file(weights), strict=True)
     network.eval()
+    try:
+        _trace(network, out)
+    except (RuntimeError, TypeError, ValueError) as fault:
+        raise Terminal(
+            f"{classifier}: this encoder cannot be exported to ONNX ({str(fault).splitlines()[0]}); take another base model"
+        ) from fault
+    return network
+
+
+def _trace(network: Network, out: Path) -> None:
     ids = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 3]])
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
     axes = {0: "rows", 1: "tokens"}
@@ -46,7 +56,6 @@ def export_onnx(classifier: Path, labels: int, out: Path) -> Network:
             opset_version=OPSET,
             dynamo=False,
         )
-    return network
 
 
 def reference_logits(network: Network, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:

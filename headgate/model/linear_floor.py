@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_union
+from sklearn.svm import LinearSVC
 
 
 def fit_linear_floor(texts: Sequence[str], labels: Sequence[str] | Sequence[int]) -> Pipeline:
@@ -13,5 +13,5 @@ def fit_linear_floor(texts: Sequence[str], labels: Sequence[str] | Sequence[int]
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True),
     )
-    model = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced")
+    model = LinearSVC(random_state=0)
     return Pipeline([("features", features), ("model", model)]).fit(list(texts), list(labels))

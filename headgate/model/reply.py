@@ -12,8 +12,10 @@ from headgate.model.mail_words import CLOSINGS, FORWARDED, FROM, HEADER, LEGAL, 
 LOOK = 400
 ATTRIBUTION_LINES = 4
 SIGNATURE_LINES = 14
+SHORTEST = min(map(len, SEPARATORS))
 SIGNATURE_MARKS = ("--", "---", "__", "—")
 HEADER_LABEL = re.compile(r"[*_ \t]{0,4}([^\W\d][\w-]{0,16})[ \u00a0]?[*_]{0,2}[ \u00a0]?[:\uff1a]")
+DATED_OR_ADDRESSED = re.compile(r"[\d<]")
 ADDRESS = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}")
 DATE_START = re.compile(r"[\[(]?\d{1,4}(?:[-./年]|\. | [^\W\d]{3})")
 SIGNED = re.compile(r"(?:[-\u2013\u2014] ?|/)[^\W\d_a-zà-öø-ÿ][\w.'-]{0,30}(?: [^\W\d_][\w.'-]{0,30}){0,3}$")
@@ -59,7 +61,7 @@ def _without_history(lines: list[str]) -> list[str]:
 def _attribution(lines: list[str], at: int) -> int:
     """How many lines "On ..., Kim Lee <kim@example.com> wrote:" takes from here; 0 if it does not start here."""
     first = lines[at][:LOOK]
-    if not first or not (_dated_start(first) or ("<" in first and ADDRESS.search(first))):
+    if not DATED_OR_ADDRESSED.search(first) or not (_dated_start(first) or ("<" in first and ADDRESS.search(first))):
         return 0
     joined = ""
     for ahead, line in enumerate(lines[at : at + ATTRIBUTION_LINES], start=1):
@@ -91,8 +93,8 @@ def _quoted_next(lines: list[str], at: int) -> bool:
 
 
 def _separator(line: str) -> bool:
-    if line.startswith(RULED) and len(line) <= LOOK:
-        return line.strip(DASHES + TRIMMED + ":").lower() in SEPARATORS
+    if line.startswith(RULED):
+        return SHORTEST < len(line) <= LOOK and line.strip(DASHES + TRIMMED + ":").lower() in SEPARATORS
     return line[:LOOK].lower().startswith(FORWARDED)
 
 
@@ -105,7 +107,7 @@ def _header_block(lines: list[str], at: int) -> bool:
 
 
 def _label(line: str) -> str:
-    found = HEADER_LABEL.match(line[:LOOK]) if line else None
+    found = HEADER_LABEL.match(line[:LOOK]) if ":" in line or COLONS[1] in line else None
     return found.group(1).lower() if found else ""
 
 

@@ -26,7 +26,8 @@ MAX_GRADIENT_NORM = 1.0
 DROPOUT = 0.1
 CENTROID_SCALE = 8.0
 SORTED_BATCHES = 32
-SCORED_TOKENS = 16_384
+SCORED_TOKENS = 4_096
+PADDED_TO = 4
 
 Ids = Sequence[int]
 
@@ -148,8 +149,11 @@ def batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int
 
 
 def padded(ids: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask of one batch, int64, padded on the right with 0 to the longest row."""
-    longest = max(len(row) for row in ids)
+    """Ids and attention mask of one batch, int64, padded on the right with 0 to the longest row.
+
+    Widths are multiples of PADDED_TO, since a CPU prepares its kernels anew for each shape.
+    """
+    longest = -(-max(len(row) for row in ids) // PADDED_TO) * PADDED_TO
     table = np.zeros((2, len(ids), longest), dtype=np.int64)
     for number, row in enumerate(ids):
         table[0, number, : len(row)] = row
@@ -171,19 +175,26 @@ def scoring_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def start_from_centroids(network: Network, ids: Sequence[Ids], targets: Sequence[int], compute: Compute) -> None:
-    """Set the head so that each label's logit is the scaled cosine to the mean embedding of its rows."""
+    """Set the head so that each label's logit is the scaled cosine to the mean embedding of its rows, seen from the mean of all rows."""
+    embeddings = _embeddings(network, ids, compute)
+    norm = embeddings.norm(dim=1).mean()
+    unit = normalize(embeddings)
+    middle = unit.mean(0)
+    sums = torch.zeros_like(network.head.weight)
+    sums.index_add_(0, torch.as_tensor(np.asarray(targets), device=compute.device), unit - middle)
+    directions = CENTROID_SCALE * normalize(sums)
+    with torch.no_grad():
+        network.head.weight.copy_(directions / norm)
+        network.head.bias.copy_(-directions @ middle)
+
+
+def _embeddings(network: Network, ids: Sequence[Ids], compute: Compute) -> Tensor:
     network.eval()
-    hidden = network.head.in_features
-    embeddings = torch.zeros(len(ids), hidden, device=compute.device)
+    embeddings = torch.zeros(len(ids), network.head.in_features, device=compute.device)
     with torch.no_grad(), compute.autocast():
         for rows in scoring_batches([len(i) for i in ids]):
             embeddings[rows] = network.embed(*padded([ids[r] for r in rows], compute.device))
-    sums = torch.zeros(network.head.out_features, hidden, device=compute.device)
-    sums.index_add_(0, torch.as_tensor(np.asarray(targets), device=compute.device), normalize(embeddings))
-    norm = embeddings.norm(dim=1).mean()
-    with torch.no_grad():
-        network.head.weight.copy_(normalize(sums) * (CENTROID_SCALE / norm))
-        network.head.bias.zero_()
+    return embeddings
 
 
 def _freeze_token_embeddings(network: Network) -> None:

@@ -139,7 +139,8 @@ def _json(content: object, indent: int | None = 2) -> str:
 
 
 def _card(labels: Sequence[str], record: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
-    parameters = "\n".join(f"- {name}: `{value}`" for name, value in sorted(record["parameters"].items()))
+    known = {**record["parameters"], "base_model": Path(record["parameters"]["base_model"]).name}
+    parameters = "\n".join(f"- {name}: `{value}`" for name, value in sorted(known.items()))
     origin = "\n".join(f"- {name}: `{value}`" for name, value in sorted(provenance.items()))
     intro = f"Text classifier with the labels {', '.join(f'`{label}`' for label in labels)}."
     return "\n\n".join(["# Model card", intro, "## Training", parameters, "## Provenance", origin]) + "\n"

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from headgate.model import flavor
+from headgate.model.classifier import read_record
 from headgate.record import Record
 from headgate.release.candidate import Candidate
 
@@ -58,11 +59,10 @@ def _version_of(client: MlflowClient, model: str, digest: str) -> Registered | N
 
 
 def _log_curves(classifier: Path) -> None:
-    """Training loss and speed by epoch."""
-    training = json.loads((classifier / "training.json").read_text())
-    for epoch in training.pop("epochs"):
-        mlflow.log_metrics({key: value for key, value in epoch.items() if key != "number"}, step=epoch["number"])
-    mlflow.log_metrics(training)
+    """Training loss and speed by epoch, and what the whole training took."""
+    for epoch in read_record(classifier)["history"]:
+        mlflow.log_metrics({name: epoch[name] for name in ("loss", "seconds", "examples_per_second")}, step=epoch["number"])
+    mlflow.log_metrics(json.loads((classifier / "training.json").read_text()))
 
 
 def set_alias(model: str, alias: str, version: str) -> None:
@@ -90,6 +90,6 @@ def fetch_bundle(model: str, version: str, to: Path) -> Path | None:
         fetched = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}", dst_path=str(unfinished))
     except MlflowException:
         return None
-    (Path(fetched) / "bundle").rename(to)
+    (Path(fetched) / flavor.FOLDER).rename(to)
     shutil.rmtree(unfinished, ignore_errors=True)
     return to

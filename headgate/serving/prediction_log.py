@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ class PredictionLog:
 
     def close(self) -> None:
         """Write what is queued, then end."""
-        self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
+        with suppress(queue.Full):
+            self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _write_all(self) -> None:

@@ -26,6 +26,8 @@ def check_content_type(content_type: str | None, content_encoding: str | None) -
 
 def read_messages(body: bytes, config: ServingConfig) -> list[Message]:
     """The messages of one request; Problem 400 for what is no JSON, 413 for too many, 422 for wrong fields."""
+    if not body:
+        raise Problem(400, f"the body is empty; {EXPECTED}")
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as fault:

@@ -56,15 +56,17 @@ def run(
 
 def bind(host: str, port: int) -> socket.socket:
     """A bound socket, not yet listening, so that nobody waits for a bundle that is still loading."""
+    if not 0 <= port <= 65_535:
+        raise BadInput(f"expected a port from 0 (any free one) to 65535, found {port}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except (OSError, OverflowError, UnicodeError) as fault:
-        raise BadInput(f"expected a host name and a port of this machine, found {host!r} and {port}: {fault}") from None
+    except (OSError, UnicodeError) as fault:
+        raise BadInput(f"expected a host name or an address of this machine, found {host!r}: {fault}") from None
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
-    except (OSError, OverflowError) as fault:
+    except OSError as fault:
         listener.close()
         raise Unavailable(f"port {port} on {host} cannot be taken ({fault}); stop what holds it or choose another with --port") from None
     return listener

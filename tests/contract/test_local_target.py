@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -51,11 +52,20 @@ def revision(tmp_path: Path) -> Any:
     return make
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[LocalTarget]:
-    found = LocalTarget(tmp_path / "home", first_port=18400, ready_s=30, server=STUB)
+@pytest.fixture(scope="module")
+def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget]:
+    found = LocalTarget(tmp_path_factory.mktemp("local") / "home", first_port=18400, ready_s=30, server=STUB)
     yield found
     found.processes.shutdown()
+
+
+@pytest.fixture
+def target(supervised: LocalTarget) -> Iterator[LocalTarget]:
+    yield supervised
+    for endpoint in supervised.endpoints():
+        supervised.delete(endpoint)
+    for folder in ("endpoints", "predictions"):
+        shutil.rmtree(supervised.home / folder, ignore_errors=True)
 
 
 def releases(status: EndpointStatus) -> tuple[str | None, str | None, str | None]:
@@ -177,14 +187,11 @@ def test_a_first_revision_that_crashes_leaves_no_endpoint(target: LocalTarget, r
     assert target.deploy("staging", revision("one")).ready
 
 
-def test_a_server_that_never_gets_ready_is_removed(tmp_path: Path, revision: Any) -> None:
-    target = LocalTarget(tmp_path / "home", first_port=18400, ready_s=3, server=STUB)
-    try:
-        with pytest.raises(Refused, match="no answer to GET /ping within 3 s; nothing was changed"):
-            target.deploy("staging", revision("deaf", stub="deaf"))
-        assert target.processes.states() == {}
-    finally:
-        target.processes.shutdown()
+def test_a_server_that_never_gets_ready_is_removed(target: LocalTarget, revision: Any) -> None:
+    impatient = LocalTarget(target.home, first_port=18400, ready_s=3, server=STUB)
+    with pytest.raises(Refused, match="no answer to GET /ping within 3 s; nothing was changed"):
+        impatient.deploy("staging", revision("deaf", stub="deaf"))
+    assert target.processes.states() == {}
 
 
 def test_a_killed_server_comes_back_and_no_request_is_lost(target: LocalTarget, revision: Any) -> None:
@@ -390,10 +397,8 @@ def test_a_killed_change_can_be_undone_instead(target: LocalTarget, revision: An
 
 
 @pytest.fixture
-def real_target(tmp_path: Path) -> Iterator[LocalTarget]:
-    found = LocalTarget(tmp_path / "real home", first_port=18600)
-    yield found
-    found.processes.shutdown()
+def real_target(target: LocalTarget) -> LocalTarget:
+    return LocalTarget(target.home, first_port=18600)
 
 
 def test_the_real_server_serves_a_real_bundle_through_a_whole_release(real_target: LocalTarget, bundle: Path) -> None:

@@ -53,7 +53,8 @@ def test_a_file_that_breaks_off_says_so() -> None:
     data = f'{GOOD}\n{{"text": "No th'.encode()
     assert good_lines("a.jsonl", data) == [1]
     assert bad_lines("a.jsonl", data) == {
-        2: "expected a JSON object, found broken JSON: Unterminated string starting at at column 10; the file breaks off here: it may be truncated"
+        2: "expected a JSON object, found broken JSON: Unterminated string starting at at column 10; "
+        "the file breaks off here: it may be truncated"
     }
 
 

@@ -14,7 +14,7 @@ from headgate.data.ingest import ingest, quarantined
 from headgate.data.landing import land, landed, pending
 from headgate.data.table import DatasetTable
 from headgate.errors import NotFound
-from headgate.lake import FolderLake, Lake, open_lake
+from headgate.lake import Lake, open_lake
 
 DAY_0 = '{"id": "a", "text": "A", "label": "x"}\n{"id": "b", "text": "B", "label": "x"}\nbroken\n'
 DAY_1 = '{"id": "b", "text": "B", "label": "y"}\n{"id": "c", "text": "C", "label": "x"}\n{"id": "d", "text": "D"}\n'
@@ -204,18 +204,18 @@ def ingest_at(uri: str, gate: Any, results: Any) -> None:
     results.put(ingest(open_lake(uri), "replies"))
 
 
-def test_two_processes_that_ingest_at_once_double_nothing(folder_lake: FolderLake, tmp_path: Path) -> None:
-    drop(folder_lake, "day0.jsonl", DAY_0, tmp_path)
-    drop(folder_lake, "day1.jsonl", DAY_1, tmp_path)
+def test_two_processes_that_ingest_at_once_double_nothing(lake: Lake, tmp_path: Path) -> None:
+    drop(lake, "day0.jsonl", DAY_0, tmp_path)
+    drop(lake, "day1.jsonl", DAY_1, tmp_path)
     context = get_context("spawn")
     gate, results = context.Barrier(2), context.Queue()
-    processes = [context.Process(target=ingest_at, args=(folder_lake.uri, gate, results)) for _ in range(2)]
+    processes = [context.Process(target=ingest_at, args=(lake.uri, gate, results)) for _ in range(2)]
     for process in processes:
         process.start()
     found = [results.get(timeout=60) for _ in processes]
     for process in processes:
         process.join()
-    assert state(folder_lake)[:2] == ({"a": "x", "b": "y", "c": "x"}, [("day0.jsonl", 3), ("day1.jsonl", 3)])
+    assert state(lake)[:2] == ({"a": "x", "b": "y", "c": "x"}, [("day0.jsonl", 3), ("day1.jsonl", 3)])
     assert sum(result.added for result in found) == 3
     assert sum(result.corrected for result in found) == 1
-    assert [version.version for version in DatasetTable(folder_lake, "replies").versions()] == [0, 1]
+    assert [version.version for version in DatasetTable(lake, "replies").versions()] == [0, 1]

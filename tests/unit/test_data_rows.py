@@ -1,4 +1,5 @@
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -114,7 +115,5 @@ anything = st.recursive(
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*Annotation.model_fields, "other"]), anything))
 def test_any_raw_row_is_either_an_annotation_or_bad_input(raw: dict[str, Any]) -> None:
-    try:
-        assert parse_row(raw).text
-    except BadInput as fault:
-        assert str(fault).encode()
+    with suppress(BadInput):
+        assert parse_row(raw).text.strip()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from deployments.observations import histogram, observe_files
+from deployments.router import group_of
 from deployments.routes import Backend, Routes, choose, mirrored
 from deployments.target import Split
 
@@ -46,6 +47,26 @@ def test_without_a_challenger_the_champion_answers_everything() -> None:
     alone = routes(challenger=100, shadow=100).model_copy(update={"challenger": None})
     assert {choose(alone, key) for key in KEYS} == {"champion"}
     assert not any(mirrored(alone, key) for key in KEYS)
+
+
+@pytest.mark.parametrize(
+    ("body", "group"),
+    [
+        ({"group_id": "thread-7", "instances": [{"text": "a", "group_id": "other"}]}, "thread-7"),
+        ({"instances": [{"text": "a", "group_id": "thread-7"}]}, "thread-7"),
+        ({"instances": [{"text": "a"}]}, None),
+        ({"instances": [{"text": '"group_id"'}]}, None),
+        ({"group_id": 7, "instances": []}, None),
+        ({"group_id": "", "instances": 3}, None),
+        (["group_id"], None),
+    ],
+)
+def test_a_group_is_found_in_the_body_or_its_first_instance(body: Any, group: str | None) -> None:
+    assert group_of(json.dumps(body).encode()) == group
+
+
+def test_a_body_that_is_no_json_has_no_group() -> None:
+    assert group_of(b'{"group_id": ') is None
 
 
 def test_a_split_that_does_not_add_up_is_refused() -> None:

@@ -106,7 +106,7 @@ EXPECTED = 'expected {"instances": [{"text": "..."}]}'
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        (b"", 400, f"the body is not JSON (input data is empty: line 1 column 1 (char 0)); {EXPECTED}"),
+        (b"", 400, f"the body is empty; {EXPECTED}"),
         (b"{", 400, f"the body is not JSON (unexpected end of data: line 1 column 2 (char 1)); {EXPECTED}"),
         (b"\xff", 400, None),
         (b'{"instances": [{"text": NaN}]}', 400, None),

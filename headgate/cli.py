@@ -1,0 +1,244 @@
+"""The wheel's own commands: train, wrap, test, serve, data. A checkout adds those of its room `stack`.
+
+Nothing heavy is imported before a command needs it, so that `headgate serve` starts fast.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headgate.errors import HeadgateError
+from headgate.settings import Train, load_settings
+
+if TYPE_CHECKING:
+    from headgate.model.training import Epoch
+
+COMMANDS = "headgate.commands"
+DEFAULTS = Train()
+
+app = typer.Typer(
+    name="headgate",
+    help="Gated continuous delivery of transformer text classifiers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Look at data sets: versions, labels, rows in quarantine.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Rows = typer.Option(help="JSON Lines, CSV or Parquet with at least text and label", exists=True, dir_okay=False, show_default=False)
+Classifier = typer.Option(help="folder that `headgate train` wrote", exists=True, file_okay=False, show_default=False)
+BundleFolder = typer.Option(help="folder that `headgate wrap` wrote", exists=True, file_okay=False, show_default=False)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one message and exit status 1, never a traceback."""
+    _add_commands_of_the_checkout(sys.argv[1:])
+    try:
+        app(prog_name="headgate")
+    except (HeadgateError, OSError) as fault:
+        sys.stderr.write(f"headgate: {fault}\n")
+        sys.exit(1)
+    except ModuleNotFoundError as fault:
+        if (fault.name or "").startswith("headgate"):
+            raise
+        sys.stderr.write(f"headgate: this command needs the package {fault.name}; install headgate with its extra `train`\n")
+        sys.exit(1)
+
+
+def _add_commands_of_the_checkout(arguments: list[str]) -> None:
+    """Commands of other rooms, unless one of our own is asked for or those rooms are not here."""
+    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} | {"data"}
+    if arguments and arguments[0] in own:
+        return
+    for entry in entry_points(group=COMMANDS):
+        try:
+            app.add_typer(entry.load())
+        except ModuleNotFoundError as fault:
+            if fault.name not in (entry.module, entry.module.split(".")[0]):
+                raise
+
+
+@app.command()
+def train(
+    train: Annotated[Path, Rows],
+    out: Annotated[Path, typer.Option(help="folder for the classifier and metrics.json", file_okay=False, show_default=False)],
+    test: Annotated[
+        Path | None, typer.Option(help="rows to measure on; a held-out part of --train if left out", exists=True, dir_okay=False)
+    ] = None,
+    base_model: Annotated[str, typer.Option(help="Hugging Face id, local folder, or the packaged default")] = DEFAULTS.base_model,
+    epochs: Annotated[int, typer.Option(min=1, help="passes over the rows")] = DEFAULTS.epochs,
+    batch_size: Annotated[int, typer.Option(min=1, help="rows a step")] = DEFAULTS.batch_size,
+    learning_rate: Annotated[float, typer.Option(help="peak of the linear warm-up and decay")] = DEFAULTS.learning_rate,
+    max_length: Annotated[int, typer.Option(min=8, help="tokens; longer texts keep head and tail")] = DEFAULTS.max_length,
+    seed: Annotated[int, typer.Option(help="order of the rows and dropout")] = DEFAULTS.seed,
+    current_reply: Annotated[
+        bool, typer.Option("--current-reply/--whole-text", help="drop quoted history and signatures, as serving will")
+    ] = True,
+) -> None:
+    """Fine-tune a classifier on texts and labels, and measure it beside a linear model.
+
+    \b
+    headgate train --train examples/replies/day0.jsonl --test examples/replies/regression.jsonl --out out/classifier
+    headgate train --train tickets.csv --out out/tickets --epochs 5 --whole-text
+    """
+    from headgate.model.classifier import TransformerClassifier
+    from headgate.model.filters import FilterConfig
+    from headgate.model.training_run import train_file
+
+    classifier = TransformerClassifier(base_model, epochs, batch_size, learning_rate, max_length, seed)
+    with _epoch_bar(epochs) as progress:
+        metrics = train_file(train, test, out, classifier, FilterConfig(current_reply=current_reply), progress, _warn)
+    for line in _summary(metrics, out):
+        typer.echo(line)
+
+
+@app.command()
+def wrap(
+    classifier: Annotated[Path, Classifier],
+    out: Annotated[Path, typer.Option(help="folder for the bundle", file_okay=False, show_default=False)],
+) -> None:
+    """Wrap a saved classifier as a bundle that serves without torch.
+
+    \b
+    headgate wrap --classifier out/classifier --out out/bundle
+    """
+    from headgate.model.classifier import read_record
+    from headgate.model.training_run import card_of, provenance_of, read_filters
+    from headgate.model.wrapping import wrap as wrap_classifier
+
+    read_record(classifier)
+    bundle = wrap_classifier(classifier, out, read_filters(classifier), provenance_of(classifier), card_of(classifier))
+    typer.echo(f"bundle {bundle.digest} in {out}\nnext: headgate serve {out}")
+
+
+@app.command()
+def test(
+    bundle: Annotated[Path, BundleFolder],
+    data: Annotated[Path, Rows],
+    out: Annotated[Path, typer.Option(help="folder for report.json and the pictures", file_okay=False, show_default=False)],
+) -> None:
+    """Measure a bundle on rows it was not trained on: quality overall and by label, coverage, confusion.
+
+    \b
+    headgate test --bundle out/bundle --data examples/replies/regression.jsonl --out out/report
+    """
+    from headgate.evaluation.offline import test_bundle
+
+    report = test_bundle(bundle, data, out)
+    found = report.candidate
+    typer.echo(f"accuracy {found.accuracy:.4f}, macro-F1 {found.macro_f1:.4f}, coverage {found.coverage:.4f} on {found.rows} rows")
+    typer.echo(f"verdict: {report.verdict}; see {out / 'report.json'}")
+
+
+@app.command()
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="folder that `headgate wrap` wrote", show_default=False)],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8080,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    log_dir: Annotated[Path | None, typer.Option(help="folder of the prediction log; none is kept if left out")] = None,
+    model: Annotated[str | None, typer.Option(help="name of the model in answers and metrics; the bundle's if left out")] = None,
+    release: Annotated[str | None, typer.Option(help="release id in answers, metrics and log")] = None,
+    cohort: Annotated[str, typer.Option(help="cohort in metrics and log")] = "champion",
+) -> None:
+    """Answer POST /invocations with a bundle, until SIGTERM; GET /ping and /metrics beside it.
+
+    \b
+    headgate serve out/bundle --port 8080
+    curl -s localhost:8080/invocations -H 'Content-Type: application/json' -d '{"instances": [{"text": "Call me on Thursday"}]}'
+    """
+    from headgate.serving.server import run
+
+    run(bundle, host=host, port=port, log_dir=log_dir, model=model, release=release, cohort=cohort)
+
+
+@data_app.command("list")
+def list_datasets() -> None:
+    """Each model's data set with its newest version.
+
+    \b
+    headgate data list
+    """
+    from headgate.data.table import DatasetTable
+    from headgate.lake import open_lake
+
+    settings = load_settings()
+    for name, model in sorted(settings.models.items()):
+        found = DatasetTable(open_lake(settings.lake), model.dataset).latest()
+        state = f"version {found.version}, {found.rows} rows" if found else "no version yet: `headgate ingest FILES` makes one"
+        typer.echo(f"{model.dataset} (model {name}): {state}")
+
+
+@data_app.command()
+def show(
+    dataset: Annotated[str, typer.Argument(help="name of the data set", show_default=False)],
+    version: Annotated[int | None, typer.Option(help="the newest if left out")] = None,
+) -> None:
+    """The versions of a data set, and the rows by label of one of them.
+
+    \b
+    headgate data show replies --version 0
+    """
+    from headgate.data.table import DatasetTable
+    from headgate.lake import open_lake
+
+    table = DatasetTable(open_lake(load_settings().lake), dataset)
+    frame = table.load(version)
+    for known in table.versions():
+        typer.echo(f"version {known.version}: {known.rows} rows, digest {known.digest[:12]}")
+    typer.echo(f"labels of version {'latest' if version is None else version}:")
+    for label, rows in frame["label"].value_counts().items():
+        typer.echo(f"{rows:8d}  {label}")
+
+
+@data_app.command()
+def quarantine(dataset: Annotated[str, typer.Argument(help="name of the data set", show_default=False)]) -> None:
+    """The rows that were refused, each with file, line and reason.
+
+    \b
+    headgate data quarantine replies
+    """
+    from headgate.data.quarantine import quarantined
+    from headgate.lake import open_lake
+
+    for row in quarantined(open_lake(load_settings().lake), dataset).to_dict("records"):
+        typer.echo(f"{row['file']}, line {row['line']}: {row['reason']}")
+
+
+@contextmanager
+def _epoch_bar(epochs: int) -> "Iterator[Callable[[Epoch], None] | None]":
+    """A progress bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (SpinnerColumn(), TextColumn("epoch {task.completed:.0f} of {task.total:.0f}"), BarColumn())
+    end = (TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, *end, console=Console(stderr=True)) as bar:
+        task = bar.add_task("loading", total=epochs)
+        yield lambda epoch: bar.update(
+            task, completed=epoch.number, description=f"loss {epoch.loss:.3f}, {epoch.examples_per_second:.0f}/s"
+        )
+
+
+def _summary(metrics: dict[str, Any], out: Path) -> Iterator[str]:
+    speed = f"{metrics['train_seconds']:.1f} s, {metrics['examples_per_second']:.1f} examples/s"
+    yield f"{metrics['train_rows']} rows in {speed}; saved in {out}"
+    if metrics["accuracy"] is None:
+        yield "not measured: the file is too small to hold rows out; give rows with --test"
+        return
+    floor = metrics["linear_floor"]
+    yield f"on {metrics['test_rows']} rows ({metrics['tested_on']}):"
+    yield f"  classifier    accuracy {metrics['accuracy']:.4f}  macro-F1 {metrics['macro_f1']:.4f}"
+    yield f"  linear floor  accuracy {floor['accuracy']:.4f}  macro-F1 {floor['macro_f1']:.4f}"
+
+
+def _warn(line: str) -> None:
+    typer.echo(line, err=True)

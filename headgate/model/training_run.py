@@ -1,0 +1,127 @@
+"""`headgate train`: from a file of texts and labels to a saved classifier and its metrics, beside the linear floor."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from headgate.data.parsing import read_rows
+from headgate.data.rows import Annotation
+from headgate.evaluation.metrics import measure_level
+from headgate.evaluation.offline import read_test_rows
+from headgate.model.card import model_card
+from headgate.model.classifier import TransformerClassifier, read_record
+from headgate.model.filters import FilterConfig, current_reply
+from headgate.model.linear_floor import fit_linear_floor
+from headgate.model.training import Epoch
+
+METRICS, FILTERS = "metrics.json", "filters.json"
+HELD_OUT = "held-out groups of the training file"
+FAULTS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is trained on, what is tested on, and where the latter is from."""
+
+    train: Sequence[Annotation]
+    test: Sequence[Annotation]
+    tested_on: str
+
+
+def train_file(
+    train: Path,
+    test: Path | None,
+    out: Path,
+    classifier: TransformerClassifier,
+    filters: FilterConfig,
+    progress: Callable[[Epoch], None] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Fit on the file's good rows, save classifier, filters.json and metrics.json in `out`, and return the metrics.
+
+    Without a test file the rows of the validation split are held out; a set too small to have any is not measured (None).
+    """
+    rows = _rows(train, test, warn)
+    texts, labels = _texts(rows.train, filters), [row.label for row in rows.train]
+    started = time.perf_counter()
+    classifier.fit(texts, labels, progress=progress)
+    seconds = time.perf_counter() - started
+    metrics = {
+        "train_rows": len(texts),
+        "test_rows": len(rows.test),
+        "tested_on": rows.tested_on,
+        "train_seconds": round(seconds, 3),
+        "examples_per_second": round(len(texts) * classifier.epochs / seconds, 1),
+        "data": {"file": train.name, "sha256": hashlib.sha256(train.read_bytes()).hexdigest()},
+        "labels": [str(label) for label in classifier.classes_],
+        **_quality(classifier, rows, texts, labels, filters),
+    }
+    classifier.save(out)
+    _write(out / FILTERS, asdict(filters))
+    _write(out / METRICS, metrics)
+    return metrics
+
+
+def read_filters(classifier: Path) -> FilterConfig:
+    """The filters a classifier was trained with, so that it is served what it learnt from; the defaults if none are kept."""
+    file = classifier / FILTERS
+    return FilterConfig(**json.loads(file.read_text())) if file.is_file() else FilterConfig()
+
+
+def read_metrics(classifier: Path) -> dict[str, Any] | None:
+    """metrics.json of a saved classifier, or None."""
+    file = classifier / METRICS
+    return dict(json.loads(file.read_text())) if file.is_file() else None
+
+
+def provenance_of(classifier: Path) -> dict[str, Any]:
+    """What a classifier wrapped by hand was made from; nothing that differs between two equal trainings."""
+    record, metrics = read_record(classifier), read_metrics(classifier)
+    made = {"model": "by-hand", "commit": None, "classifier": record["files"]["model.safetensors"], "train": record["parameters"]}
+    return made | ({"data_version": metrics["data"]} if metrics else {})
+
+
+def card_of(classifier: Path) -> str:
+    """The model card of a classifier wrapped by hand."""
+    return model_card("Model card", read_record(classifier), provenance_of(classifier), read_metrics(classifier))
+
+
+def _rows(train: Path, test: Path | None, warn: Callable[[str], None]) -> Rows:
+    parsed = read_rows(train)
+    for notice in parsed.notices:
+        warn(notice)
+    for fault in parsed.bad[:FAULTS_SHOWN]:
+        warn(f"left out: {fault}")
+    if len(parsed.bad) > FAULTS_SHOWN:
+        warn(f"left out: {len(parsed.bad) - FAULTS_SHOWN} more rows of {train.name}")
+    if test is not None:
+        return Rows(parsed.rows, read_test_rows(test), test.name)
+    return Rows([row for row in parsed.rows if row.split == "train"], [row for row in parsed.rows if row.split == "valid"], HELD_OUT)
+
+
+def _texts(rows: Sequence[Annotation], filters: FilterConfig) -> list[str]:
+    return [current_reply(row.text) if filters.current_reply else row.text for row in rows]
+
+
+def _quality(
+    classifier: TransformerClassifier, rows: Rows, texts: Sequence[str], labels: Sequence[str], filters: FilterConfig
+) -> dict[str, Any]:
+    if not rows.test:
+        return {"accuracy": None, "macro_f1": None, "per_label": [], "linear_floor": {"accuracy": None, "macro_f1": None}}
+    asked, truth = _texts(rows.test, filters), [row.label for row in rows.test]
+    found = measure_level(truth, [str(label) for label in classifier.predict(asked)])
+    floor = measure_level(truth, [str(label) for label in fit_linear_floor(texts, labels).predict(asked)])
+    return {
+        "accuracy": found.accuracy,
+        "macro_f1": found.macro_f1,
+        "per_label": [label.model_dump(include={"label", "support", "precision", "recall", "f1"}) for label in found.labels],
+        "linear_floor": {"accuracy": floor.accuracy, "macro_f1": floor.macro_f1},
+    }
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,244 @@
+"""A real serving process: it answers, it survives whatever it is sent, and it ends in good order."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headgate.evaluation.endpoint import endpoint_test
+
+JSON = {"Content-Type": "application/json"}
+READY_S = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running process and a client of it."""
+
+    process: subprocess.Popen[str]
+    client: httpx.Client
+    port: int
+
+
+def command(bundle: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "headgate.serving", str(bundle), *options]
+
+
+def start(bundle: Path, *options: str) -> Server:
+    process = subprocess.Popen(command(bundle, "--port", "0", *options), stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    said = process.stderr.readline()
+    assert "serving bundle" in said, said + process.stderr.read()
+    port = int(said.split("http://127.0.0.1:")[1].split(",")[0])
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        try:
+            client.get("/ping").raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.02)
+        else:
+            return Server(process, client, port)
+    process.kill()
+    raise AssertionError(f"not ready after {READY_S} s")
+
+
+def stop(server: Server) -> int:
+    server.client.close()
+    server.process.send_signal(signal.SIGTERM)
+    _, said = server.process.communicate(timeout=60)
+    assert "Traceback" not in said, said
+    return server.process.returncode
+
+
+@pytest.fixture(scope="module")
+def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = start(
+        bundle, "--log-dir", str(tmp_path_factory.mktemp("log")), "--model", "replies", "--release", "r7", "--cohort", "challenger"
+    )
+    yield running
+    assert stop(running) == 0
+
+
+def answers(server: Server) -> bool:
+    found = server.client.post("/invocations", json={"instances": [{"text": "still there?"}]})
+    return found.status_code == 200 and len(found.json()["predictions"]) == 1
+
+
+def test_it_passes_the_endpoint_test_of_its_bundle(server: Server, bundle: Path) -> None:
+    assert endpoint_test(lambda body: server.client.post("/invocations", json=body).json(), bundle) == []
+
+
+def test_it_says_what_it_was_told(server: Server) -> None:
+    model = server.client.get("/ping").json()["model"]
+    assert (model["name"], model["release"]) == ("replies", "r7")
+    server.client.post("/invocations", json={"instances": [{"text": "a"}]})
+    assert 'cohort="challenger",model="replies",release="r7",status="200"' in server.client.get("/metrics").text
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["text", "headers", "instances", "id"]) | st.text(max_size=5), inner)
+    ),
+    max_leaves=12,
+)
+mail = st.text(
+    st.sampled_from("> \n\r\t-_:@<>aOnwrote0123\0\u200b\u202e\ufeff年🙂\U0010ffff") | st.characters(exclude_categories=["Cs"]), max_size=200
+)
+messages = st.fixed_dictionaries(
+    {"text": mail | values},
+    optional={"headers": st.none() | st.dictionaries(st.text(max_size=8), mail | values, max_size=3) | values, "id": values, "x": values},
+)
+right = st.lists(messages, max_size=5).map(lambda found: json.dumps({"instances": found}).encode())
+
+
+@st.composite
+def mutated(draw: Callable[[Any], Any]) -> bytes:
+    """A nearly right body: cut, doubled, or with bytes changed."""
+    body = bytearray(draw(right))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(body)))
+        body[at : at + draw(st.integers(0, 3))] = draw(
+            st.binary(max_size=3) | st.sampled_from([b"\\ud800", b"\xff", b"NaN", b"1e999", b"[" * 2000])
+        )
+    return bytes(body)
+
+
+bodies = right | mutated() | values.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=300)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=bodies)
+def test_no_body_makes_it_fail(server: Server, body: bytes) -> None:
+    found = server.client.post("/invocations", content=body, headers=JSON)
+    assert found.status_code in (200, 400, 413, 422)
+    if found.status_code != 200:
+        assert found.headers["content-type"] == "application/problem+json"
+        assert found.json()["detail"]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]),
+    path=st.sampled_from(["/", "/ping", "/invocations", "/metrics", "/invocations/", "/%00", "/%ff%fe", "/../ping", "/ping?x=%00"]),
+    content_type=st.sampled_from(["application/json", "application/json; charset=utf-16", "text/csv", "", ";", "a" * 3000]),
+    cohort=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30),
+)
+def test_no_request_line_or_header_makes_it_fail(server: Server, method: str, path: str, content_type: str, cohort: str) -> None:
+    headers = {"Content-Type": content_type, "X-Headgate-Cohort": cohort, "X-Headgate-Cache": cohort}
+    assert server.client.request(method, path, headers=headers).status_code < 500
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"POST /invocations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{",
+        b"GET /ping HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
+        b"\x00" * 1000,
+    ],
+)
+def test_no_broken_connection_makes_it_fail(server: Server, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as opened:
+        try:
+            opened.sendall(sent)
+            opened.shutdown(socket.SHUT_WR)
+            found = opened.recv(1000)
+        except OSError:
+            found = b""
+    assert b" 500 " not in found.split(b"\r\n")[0] + b" "
+    assert answers(server)
+
+
+@pytest.mark.parametrize("unit", [" ", "\n", "> ", "On 1 2 a@b wrote:\n", "From: a\n", "🙂", "a", "\0", "é" * 10 + " "])
+def test_a_huge_text_is_answered(server: Server, unit: str) -> None:
+    text = unit * (400_000 // len(unit.encode()))
+    found = server.client.post("/invocations", json={"instances": [{"text": text, "headers": {"Subject": text}}]})
+    assert found.status_code == 200
+    assert found.json()["predictions"][0]["outcome"] in ("scored", "abstained", "skipped")
+
+
+def test_many_clients_at_once_each_get_their_own_answer(server: Server) -> None:
+    texts = [f"offer number {number} " * (number % 30 + 1) for number in range(60)]
+
+    def ask(text: str) -> dict[str, float]:
+        body = {"instances": [{"text": text}]}
+        found = httpx.post(
+            f"{server.client.base_url}/invocations", json=body, headers={"X-Headgate-Cache": "off"}, timeout=60, trust_env=False
+        )
+        scores: dict[str, float] = found.json()["predictions"][0]["scores"]
+        return scores
+
+    alone = [ask(text) for text in texts]
+    together: dict[int, dict[str, float]] = {}
+    threads = [threading.Thread(target=lambda n=n: together.update({n: ask(texts[n])})) for n in range(len(texts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(together[number] == pytest.approx(scores, abs=1e-5) for number, scores in enumerate(alone))
+
+
+def test_sigterm_answers_what_is_in_flight_and_writes_the_log(bundle: Path, tmp_path: Path) -> None:
+    server = start(bundle, "--log-dir", str(tmp_path))
+    body = {"instances": [{"text": f"{number} " + "a long story " * 1_400} for number in range(200)]}
+    found: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: found.append(server.client.post("/invocations", json=body)))
+    thread.start()
+    time.sleep(0.3)
+    server.process.send_signal(signal.SIGTERM)
+    thread.join()
+    assert server.process.wait(60) == 0
+    assert found[0].status_code == 200
+    assert len([line for file in tmp_path.iterdir() for line in file.read_text().splitlines()]) == 200
+
+
+def ended(arguments: Sequence[str]) -> tuple[int, str]:
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+def test_a_touched_bundle_is_not_served(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text('{"format_version": 9}')
+    status, said = ended(command(tmp_path, "--port", "0"))
+    assert status == 1
+    assert said == f"headgate serving: {tmp_path}: expected format_version 1, found 9; use the headgate that wrote it\n"
+
+
+def test_a_taken_port_is_named(server: Server, bundle: Path) -> None:
+    status, said = ended(command(bundle, "--port", str(server.port)))
+    assert status == 1
+    assert said.startswith(f"headgate serving: port {server.port} on 127.0.0.1 cannot be taken (")
+    assert said.endswith("stop what holds it or choose another with --port\n")
+
+
+@pytest.mark.parametrize("options", [("--port", "70000"), ("--host", "no such host")])
+def test_an_impossible_address_is_named(bundle: Path, options: tuple[str, str]) -> None:
+    status, said = ended(command(bundle, *options))
+    assert status == 1
+    assert said.startswith("headgate serving: ")
+
+
+def test_serving_imports_no_training_library() -> None:
+    heavy = "torch", "transformers", "sklearn", "pandas", "mlflow", "pydantic", "typer", "onnx"
+    program = f"import sys, headgate.serving.server; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout == "[]\n"
