@@ -37,7 +37,7 @@ class State(Record):
 class LocalTarget:
     """The endpoints under one home folder; safe to use from several processes at once."""
 
-    routing: Literal["stepwise"] = "stepwise"
+    routing: Literal["stepwise", "native"] = "stepwise"
 
     def __init__(
         self,

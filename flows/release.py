@@ -1,6 +1,7 @@
 """A tested release waits for a person, then goes through the stages; it goes back by itself if a stage fails."""
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from flows.decision import await_decision
 from headgate.settings import load_settings
@@ -8,7 +9,11 @@ from tasks.gate import close_rejected, open_release
 from tasks.rolling_out import align_staging, finish_release, roll_out, undo_stages
 
 
-@flow(name="release_candidate", flow_run_name="release {release}")
+def _name() -> str:
+    return f"release {str(flow_run.parameters['release'])[:12]}"
+
+
+@flow(name="release_candidate", flow_run_name=_name)
 def release_candidate(release: str) -> str:
     """Ask for approval of a tested release, then canary, bake and promote it stage by stage.
 

@@ -6,10 +6,12 @@ Variables win over the file; `HEADGATE_MODELS__replies__TRAIN__EPOCHS=2` reaches
 import os
 from functools import cache
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError
 from typing_extensions import override
 
 from headgate.errors import BadSettings
@@ -184,3 +186,7 @@ def load_settings() -> Settings:
             f"  {'.'.join(str(part) for part in e['loc']) or 'headgate.toml'}: {e['msg']} (found {e['input']!r})" for e in fault.errors()
         ]
         raise BadSettings("\n".join([f"{settings_file()} has {len(lines)} fault(s):", *lines])) from None
+    except (TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise BadSettings(f"{settings_file()} is not TOML: {fault}") from None
+    except SettingsError as fault:
+        raise BadSettings(f"a HEADGATE_* variable cannot be read: {fault}; expected JSON for a table, or __ between its keys") from None

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from headgate.settings import load_settings
+from headgate.settings import load_settings, settings_file
 from stack.services import Addresses, Say, start, start_workers
 from tasks.places import target_named
 
@@ -22,13 +22,14 @@ def bring_up(say: Say) -> Addresses:
 
 
 def _deploy_if_changed(checkout: Path, mark: Path, say: Say) -> None:
-    from stack.orchestration import deploy_flows
+    from stack.orchestration import create_limits, deploy_flows
 
     digest = _flows_digest(checkout)
     if mark.exists() and mark.read_text() == digest:
         return
     say("deploying the flows of prefect.yaml ...")
     deploy_flows(checkout)
+    create_limits()
     mark.write_text(digest)
 
 
@@ -42,6 +43,6 @@ def _recover(say: Say) -> None:
 
 
 def _flows_digest(checkout: Path) -> str:
-    """Changes when prefect.yaml or a flow's signature may have."""
-    files = [checkout / "prefect.yaml", *sorted((checkout / "flows").glob("*.py"))]
+    """Changes when prefect.yaml, the models' stages or a flow's signature may have."""
+    files = [checkout / "prefect.yaml", settings_file(), *sorted((checkout / "flows").glob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files) + str(checkout).encode()).hexdigest()

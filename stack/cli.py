@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 Model = Annotated[str | None, typer.Option(help="table of headgate.toml; the only one if there is one, else `replies`", show_default=False)]
 ReleaseId = Annotated[str, typer.Argument(help="release id or the beginning of one (see `headgate status`)")]
@@ -102,6 +102,7 @@ def ingest(
 ) -> None:
     """Land annotation files and merge them into a data version; bad rows go to quarantine with the reason.
 
+    \b
     headgate ingest examples/replies/batch1.jsonl
     """
     connect_to_stack()
@@ -122,6 +123,7 @@ def new(
 ) -> None:
     """Add a model of your own: writes its table into headgate.toml and splits the file once.
 
+    \b
     headgate new tickets tickets.csv --text body --label queue
     headgate run --model tickets
     """
@@ -135,6 +137,7 @@ def new(
 def approve(release: ReleaseId, who: Who, reason: Why) -> None:
     """Approve a release that waits, and follow its rollout.
 
+    \b
     headgate approve 3f9a1c --as me@example.com --reason "recall of referral is up"
     """
     connect_to_stack()
@@ -147,6 +150,7 @@ def approve(release: ReleaseId, who: Who, reason: Why) -> None:
 def reject(release: ReleaseId, who: Who, reason: Why) -> None:
     """Reject a release that waits; the champion stays.
 
+    \b
     headgate reject 3f9a1c --as me@example.com --reason "flips on unsubscribe look wrong"
     """
     connect_to_stack()
@@ -173,6 +177,7 @@ def rollback(
 ) -> None:
     """Put an earlier release back everywhere, and prove that it answers.
 
+    \b
     headgate rollback --reason "wrong labels for Dutch replies"
     """
     connect_to_stack()
@@ -190,6 +195,7 @@ def deploy(
 ) -> None:
     """Serve a bundle on an endpoint by hand, with all its traffic. Production is refused: that takes a release.
 
+    \b
     headgate deploy --bundle out/bundle --target local --endpoint staging
     """
     from stack.by_hand import deploy_bundle

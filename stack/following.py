@@ -31,6 +31,10 @@ _CHATTER = (
     "Deferring",
     "Suspending",
     "> Running",
+    "Flow run ",
+    "Engine execution exited",
+    "Encountered exception",
+    "Concurrency limits",
 )
 
 

@@ -49,7 +49,8 @@ def _rows(file: Path, text: str, label: str) -> Iterator[Annotation | str]:
     """Each row, or why it cannot be used; BadInput if a column is missing or the file cannot be read."""
     frame = _read(file)
     if missing := [column for column in (text, label) if column not in frame.columns]:
-        raise BadInput(fXX)
+        found = ", ".join(map(str, frame.columns))
+        raise BadInput(f"{file}: expected the columns {', '.join(missing)}, found {found}; name yours with --text and --label")
     frame = frame.rename(columns={text: "text", label: "label"})
     for number, raw in enumerate(frame.to_dict("records"), 1):
         try:

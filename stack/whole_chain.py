@@ -4,14 +4,16 @@ Import this only once the stack's addresses are in the environment: Prefect read
 """
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from headgate.data.frozen import freeze
 from headgate.data.landing import land, pending
 from headgate.data.parsing import read_rows
-from headgate.errors import NotFound
+from headgate.errors import NotFound, Refused
+from headgate.release.approval import Answer, decision_of
 from headgate.release.candidate import Standing, candidate_key, standing
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, resolve
@@ -22,6 +24,7 @@ from stack.services import Addresses
 from stack.summary import closing_lines, how_to_approve
 from stack.terminal import ask_person
 from tasks.candidates import explain, newest_data, production
+from tasks.gate import judge_answer
 from tasks.places import evidence_url, the_lake
 
 Say = Callable[[str], None]
@@ -118,6 +121,14 @@ def send(run_id: UUID, decision: str, who: str, why: str) -> bool:
     return True
 
 
+def check_answer(release: Release, decision: Literal["approve", "reject"], who: str, why: str) -> None:
+    """Refused at once, with every reason, if the flow would refuse the answer."""
+    if decision_of(the_lake(), release.id):
+        raise Refused(f"release {release.id[:12]} is decided already; see `headgate audit`")
+    if found := judge_answer(release, Answer(decision=decision, approver=who, reason=why), timedelta()):
+        raise Refused(f"release {release.id[:12]}: {'; '.join(found)}")
+
+
 def follow(run_id: UUID, say: Say) -> None:
     """Show a run until its end or its question; a failed run is shown, and judged by its records."""
     run = Follower(run_id, say).until("Suspended")
@@ -141,9 +152,10 @@ def ingest_files(model: str, files: Sequence[Path], say: Say) -> int:
     return 0
 
 
-def decide(release_id: str, decision: str, who: str, why: str, say: Say) -> int:
+def decide(release_id: str, decision: Literal["approve", "reject"], who: str, why: str, say: Say) -> int:
     """Answer for a waiting release from the command line."""
     release = load_release(the_lake(), release_id)
+    check_answer(release, decision, who, why)
     run_id = waiting_run(release)
     Follower(run_id, lambda _: None).until("Suspended")
     send(run_id, decision, who, why)

@@ -31,7 +31,8 @@ def regression_version(lake: Lake, settings: ModelSettings) -> DataVersion:
     frozen = DatasetTable(lake, settings.regression_set).latest()
     if frozen is None:
         raise NotFound(
-            f"regression set {settings.regression_set}: expected frozen rows, found none; name a file as regression_rows and run `headgate run`"
+            f"regression set {settings.regression_set}: expected frozen rows, found none; "
+            "name a file as regression_rows in headgate.toml and run `headgate run`"
         )
     return frozen
 

@@ -22,14 +22,14 @@ from tasks.places import evidence_url, the_lake
 def request_approval(tested: Tested) -> None:
     """Start the run that waits for a person; the same evidence starts one run only."""
     release = load_release(the_lake(), tested.release)
-    run = run_deployment(
+    run_deployment(
         "release_candidate/default",
         parameters={"release": release.id},
         timeout=0,
         as_subflow=False,
         idempotency_key=release.evidence_digest,
     )
-    get_run_logger().info("release %s waits for approval in flow run %s; evidence: %s", release.id[:12], run.name, evidence_url(release.id))
+    get_run_logger().info("release %s waits for approval; evidence: %s", release.id[:12], evidence_url(release.id))
 
 
 def open_release(release_id: str) -> Release:

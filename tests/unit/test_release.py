@@ -51,7 +51,7 @@ def test_saving_a_release_again_changes_nothing(lake):
 
 
 def test_an_unknown_release_says_where_to_look(lake):
-    with pytest.raises(NotFound, match="^expected one release whose id starts with 'abc', found 0; see `headgate status`$"):
+    with pytest.raises(NotFound, match=r"^expected one release whose id starts with 'abc', found 0; see `headgate status`$"):
         load_release(lake, "abc")
 
 
@@ -119,7 +119,7 @@ def test_an_approval_of_other_digests_is_refused():
 
 def test_a_champion_is_followed_only_by_who_expected_it(lake):
     crown(lake, "replies", "production", "r1", None, NOW)
-    with pytest.raises(Stale, match="^replies in production: expected champion none, found r1$"):
+    with pytest.raises(Stale, match=r"^replies in production: expected champion none, found r1$"):
         crown(lake, "replies", "production", "r2", None, NOW)
     crown(lake, "replies", "production", "r2", "r1", NOW)
     live = champion(lake, "replies", "production")
@@ -160,7 +160,7 @@ def test_a_changed_audit_entry_is_noticed(lake):
     _entry(lake, "promote")
     file = lake.root / "audit" / "00000000.json"
     file.write_text(file.read_text().replace("ada", "eve"))
-    with pytest.raises(BadInput, match="^audit entry 1: expected it to follow [0-9a-f]{12}, found number 1 after [0-9a-f]{12}$"):
+    with pytest.raises(BadInput, match=r"^audit entry 1: expected it to follow [0-9a-f]{12}, found number 1 after [0-9a-f]{12}$"):
         entries(lake)
 
 

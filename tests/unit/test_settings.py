@@ -151,17 +151,12 @@ def test_a_wrong_variable_is_a_fault_like_one_of_the_file(read: Callable[[str], 
     ]
 
 
-UNCAUGHT = "load_settings catches ValidationError only, so that these end in a traceback"
-
-
-@pytest.mark.xfail(strict=True, reason=UNCAUGHT)
 def test_a_file_that_is_no_toml_is_a_bad_setting_with_its_line(read: Callable[[str], Settings]) -> None:
     message = fault_of(read, 'lake = "a"\nhome = = 1\n')
     assert "headgate.toml" in message
     assert "line 2" in message
 
 
-@pytest.mark.xfail(strict=True, reason=UNCAUGHT)
 def test_a_variable_that_is_no_json_is_a_bad_setting_with_its_name(
     read: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
