@@ -1,0 +1,30 @@
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Crashed, Running, Scheduled, Suspended
+
+from stack.recovery import lost
+
+
+def _run(state, pid="4711"):
+    return FlowRun(flow_id=uuid4(), state=state, state_type=state.type, infrastructure_pid=pid)
+
+
+@pytest.mark.parametrize(
+    ("state", "alive", "expected"),
+    [
+        (Running(), True, False),
+        (Running(), False, True),
+        (Crashed(), False, True),
+        (Suspended(timeout_seconds=60), False, False),
+        (Scheduled(), False, False),
+    ],
+    ids=["runs", "was killed", "crashed", "waits for approval", "not started yet"],
+)
+def test_only_a_run_whose_process_is_gone_is_lost(state, alive, expected):
+    assert lost(_run(state), alive) is expected
+
+
+def test_a_run_that_never_had_a_process_of_ours_is_left_alone():
+    assert lost(_run(Running(), pid=None), alive=False) is False
