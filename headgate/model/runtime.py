@@ -3,10 +3,13 @@
 Neither torch nor transformers is needed: numpy, onnxruntime and tokenizers only.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: it reports usage to its maker otherwise
 
 import numpy as np
 import onnxruntime

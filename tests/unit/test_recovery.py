@@ -1,10 +1,13 @@
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Crashed, Running, Scheduled, Suspended
+from prefect.states import Crashed, Pending, Running, Scheduled, Suspended
 
 from stack.recovery import lost
+
+NOW = datetime.now(UTC)
 
 
 def _run(state, pid="4711"):
@@ -23,8 +26,13 @@ def _run(state, pid="4711"):
     ids=["runs", "was killed", "crashed", "waits for approval", "not started yet"],
 )
 def test_only_a_run_whose_process_is_gone_is_lost(state, alive, expected):
-    assert lost(_run(state), alive) is expected
+    assert lost(_run(state), alive, NOW) is expected
 
 
 def test_a_run_that_never_had_a_process_of_ours_is_left_alone():
-    assert lost(_run(Running(), pid=None), alive=False) is False
+    assert lost(_run(Running(), pid=None), False, NOW) is False
+
+
+def test_a_run_that_stays_pending_was_taken_by_a_worker_that_died():
+    assert lost(_run(Pending()), False, NOW + timedelta(seconds=30)) is False
+    assert lost(_run(Pending()), False, NOW + timedelta(minutes=3)) is True
