@@ -41,10 +41,10 @@ def open_release(release_id: str) -> Release:
 
 
 def approval_text(release: Release, refusals: list[str]) -> str:
-    """What the form shows: why an earlier answer did not count, the evidence summary and the link to the page."""
+    """What the form shows: why an earlier answer did not count, then the evidence summary with its link."""
     summary = the_lake().read(f"{folder(release.id)}/evidence/summary.md").decode()
     refused = [f"**Your answer was refused**: {fault}\n" for fault in refusals]
-    return "\n".join([*refused, f"[Evidence page]({evidence_url(release.id)})\n", summary])
+    return "\n".join([*refused, summary])
 
 
 def judge_answer(release: Release, answer: Answer, age: timedelta) -> list[str]:
