@@ -5,6 +5,8 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from headgate.model.bundle import open_bundle
+from headgate.model.card import model_card
+from headgate.model.classifier import read_record
 from headgate.model.filters import FilterConfig
 from headgate.model.wrapping import wrap
 from headgate.record import Record
@@ -31,7 +33,8 @@ def wrap_bundle(candidate: Candidate, classifier: Path) -> WrappedBundle:
         provenance = candidate.model_dump(mode="json", include={"model", "commit", "data_version"}) | {
             "train": settings.train.model_dump(mode="json")
         }
-        wrap(classifier, out, FilterConfig(**settings.filters.model_dump()), provenance)
+        card = model_card(candidate.model, read_record(classifier), provenance)
+        wrap(classifier, out, FilterConfig(**settings.filters.model_dump()), provenance, card)
     digest = open_bundle(out).digest
     get_run_logger().info("bundle %s in %s", digest[:12], out)
     return WrappedBundle(path=out, digest=digest)

@@ -34,5 +34,6 @@ def test_a_run_that_never_had_a_process_of_ours_is_left_alone():
 
 
 def test_a_run_that_stays_pending_was_taken_by_a_worker_that_died():
-    assert lost(_run(Pending()), False, NOW + timedelta(seconds=30)) is False
-    assert lost(_run(Pending()), False, NOW + timedelta(minutes=3)) is True
+    taken = Pending()
+    assert lost(_run(taken), False, taken.timestamp + timedelta(seconds=30)) is False
+    assert lost(_run(taken), False, taken.timestamp + timedelta(minutes=3)) is True
