@@ -16,10 +16,11 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import: it reads this
 import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from data_checks.offline_docs import make_offline
 from headgate.data.rows import normalised
+from headgate.evaluation.report import DataCheck
+from headgate.record import Record
 from headgate.settings import DataChecks
 
 Severity = Literal["critical", "warning"]
@@ -29,21 +30,8 @@ SHOWN = 5
 OF_LABELS = {"labels_known": "label_rows", "rows_per_label": "label_rows", "label_shares": "label_share_change"}
 
 
-class DataCheck(BaseModel):
-    """One check with what it found."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    severity: Severity
-    passed: bool
-    detail: str
-
-
-class DataCheckReport(BaseModel):
+class DataCheckReport(Record):
     """Passed if no critical check failed; `docs` is the Data Docs' first page, relative to the folder they were written to."""
-
-    model_config = ConfigDict(frozen=True)
 
     passed: bool
     checks: tuple[DataCheck, ...]

@@ -21,9 +21,10 @@ from deployments.observations import observe_files
 from deployments.ports import Ports
 from deployments.processes import Processes
 from deployments.supervisord import write_private
-from deployments.target import Cohort, EndpointStatus, Observation, Record, Revision, Split
+from deployments.target import Cohort, EndpointStatus, Observation, Revision, Split
 from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale, Unavailable
 from headgate.model.bundle import open_bundle
+from headgate.record import Record
 
 
 class State(Record):

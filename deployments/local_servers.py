@@ -12,8 +12,9 @@ from deployments.ports import Ports
 from deployments.processes import Processes, Program
 from deployments.routes import Backend, Routes
 from deployments.supervisord import write_private
-from deployments.target import Cohort, Record, Revision, Split
+from deployments.target import Cohort, Revision, Split
 from headgate.errors import Refused, Unavailable
+from headgate.record import Record
 
 SERVER = (sys.executable, "-m", "headgate.serving")
 ROUTER = (sys.executable, "-m", "deployments.router")

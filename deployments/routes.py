@@ -2,7 +2,8 @@
 
 import hashlib
 
-from deployments.target import Record, Split
+from deployments.target import Split
+from headgate.record import Record
 
 
 class Backend(Record):

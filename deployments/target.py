@@ -3,19 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from headgate.model.bundle import open_bundle
+from headgate.record import Record
 
 Percent = Annotated[int, Field(ge=0, le=100)]
 Cohort = Literal["champion", "challenger"]
 LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-
-
-class Record(BaseModel):
-    """An immutable record."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class Revision(Record):

@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from data_checks.annotations import DataCheckReport
 from headgate.data.table import DatasetTable
 from headgate.errors import Refused
-from headgate.evaluation.evidence import DataChange, DataCheck, Evidence, ReleaseSubject, summary_markdown, write_evidence
+from headgate.evaluation.evidence import DataChange, Evidence, ReleaseSubject, summary_markdown, write_evidence
 from headgate.evaluation.report import LoadReport, Report
 from headgate.record import Record
 from headgate.release.candidate import Candidate, save_outcome
@@ -94,7 +94,7 @@ def _evidence(candidate: Candidate, registered: Registered, checks: DataCheckRep
         ),
         report=regression,
         load=load,
-        data_checks=tuple(DataCheck(**check.model_dump()) for check in checks.checks),
+        data_checks=checks.checks,
         data_docs=docs,
         data_changes=_changes(candidate, live),
         provenance={

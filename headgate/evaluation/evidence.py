@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from headgate.data.version import DataVersion
 from headgate.evaluation import pictures
 from headgate.evaluation.gates import label_verdict, overall, points
-from headgate.evaluation.report import Change, GateResult, LabelMetrics, Level, LoadReport, Report, Verdict
+from headgate.evaluation.report import Change, DataCheck, GateResult, LabelMetrics, Level, LoadReport, Report, Verdict
 from headgate.record import Record
 from headgate.settings import Gates
 
@@ -33,15 +33,6 @@ class ReleaseSubject(Record):
     started_by: str
     champion: str | None = None
     champion_data: DataVersion | None = None
-
-
-class DataCheck(Record):
-    """One data check with what it found."""
-
-    name: str
-    severity: Literal["critical", "warning"]
-    passed: bool
-    detail: str
 
 
 class DataChange(Record):

@@ -102,6 +102,15 @@ class GateResult(Record):
     detail: str = ""
 
 
+class DataCheck(Record):
+    """One data check with what it found."""
+
+    name: str
+    severity: Literal["critical", "warning"]
+    passed: bool
+    detail: str
+
+
 class Flip(Record):
     """A row that one model got right and the other wrong."""
 

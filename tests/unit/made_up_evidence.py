@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from headgate.data.version import DataVersion
-from headgate.evaluation.evidence import DataChange, DataCheck, Evidence, ReleaseSubject
+from headgate.evaluation.evidence import DataChange, Evidence, ReleaseSubject
 from headgate.evaluation.load import summarise
 from headgate.evaluation.regression import regression_test
-from headgate.evaluation.report import LoadReport, Report, Subject
+from headgate.evaluation.report import DataCheck, LoadReport, Report, Subject
 from headgate.settings import Gates, LoadTest
 
 LABELS = (
