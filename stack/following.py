@@ -12,6 +12,7 @@ from stack.orchestration import client
 
 Say = Callable[[str], None]
 PAUSE_S = 0.7
+LAST_LINES_S = 1.2  # a run's last lines reach the server after its end
 # Prefect's own words about runs and states; the stages' own lines stay.
 _CHATTER = (
     "Created ",
@@ -70,6 +71,7 @@ class Follower:
             run = self.look()
             name = run.state.name if run.state else ""
             if run.state and (run.state.is_final() or name in states):
+                time.sleep(LAST_LINES_S)
                 return self.look()
             time.sleep(PAUSE_S)
 

@@ -169,9 +169,7 @@ def decide(release_id: str, decision: Literal["approve", "reject"], who: str, wh
 def retest(release_id: str, started_by: str, say: Say) -> int:
     """Test a release again against today's champion."""
     release = load_release(the_lake(), release_id)
-    live = champion(the_lake(), release.model, production(load_settings().model(release.model)))
-    key = f"retest-{release.id}-{live.release if live else 'none'}"
-    follow(start_run("train_candidate", {"model": release.model, "started_by": started_by, "retest": release.id}, idempotency_key=key), say)
+    follow(start_run("train_candidate", {"model": release.model, "started_by": started_by, "retest": release.id}), say)
     known = _now(release.model, release)
     say(f"next: headgate run --model {release.model}" if known.kind == "waiting" else f"the release is {known.kind}: {known.why}")
     return 0 if known.kind == "waiting" else 1

@@ -89,7 +89,7 @@ def note_standing(candidate: Candidate) -> Standing | None:
     """What became of the same candidate before, logged; None if it is new."""
     settings = load_settings().model(candidate.model)
     known = standing(the_lake(), candidate.model, candidate.key, production(settings))
-    if known.kind == "new" or (candidate.retest and known.kind == "replaced"):
+    if known.kind == "new" or (candidate.retest and known.kind not in ("waiting", "live")):
         return None
     get_run_logger().info("did not train: %s", explain(known, candidate.data_version))
     return known

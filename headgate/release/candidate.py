@@ -51,33 +51,28 @@ def candidate_key(data: DataVersion, regression: DataVersion, settings: ModelSet
     return hashlib.sha256(canonical(parts)).hexdigest()[:16]
 
 
-def _outcome_key(model: str, key: str, retest: str | None) -> str:
-    return f"candidates/{model}/{key}/outcome{f'-{retest[:16]}' if retest else ''}.json"
+def _outcomes(model: str, key: str) -> str:
+    return f"candidates/{model}/{key}/outcomes"
 
 
 def save_outcome(lake: Lake, candidate: Candidate, release: str | None, stopped: str | None) -> None:
-    """Write how it ended; the first ending stays."""
+    """Write how it ended. A first test's first ending stays; each retest adds one."""
+    folder = _outcomes(candidate.model, candidate.key)
+    number = len(lake.keys(folder)) if candidate.retest else 0
     outcome = Outcome(candidate=candidate.key, release=release, stopped=stopped)
-    lake.put_if_absent(_outcome_key(candidate.model, candidate.key, _occasion(candidate)), outcome.to_bytes())
+    lake.put_if_absent(f"{folder}/{number:04d}.json", outcome.to_bytes())
 
 
-def _occasion(candidate: Candidate) -> str | None:
-    """A retest is another occasion for each champion that it is compared with."""
-    return (candidate.champion or "none") if candidate.retest else None
-
-
-def latest_outcome(lake: Lake, model: str, key: str, live: str | None) -> Outcome | None:
-    """The newest ending of a candidate: of its retest against the live champion, else of its first test."""
-    for occasion in (live or "none", None):
-        if entry := lake.get(_outcome_key(model, key, occasion)):
-            return Outcome.model_validate_json(entry.data)
-    return None
+def latest_outcome(lake: Lake, model: str, key: str) -> Outcome | None:
+    """The newest ending of a candidate, or None while it is new."""
+    known = lake.keys(_outcomes(model, key))
+    return Outcome.model_validate_json(lake.read(known[-1])) if known else None
 
 
 def standing(lake: Lake, model: str, key: str, environment: str) -> Standing:
     """Where a candidate is now; `environment` is the last stage, production."""
     crowned = champion(lake, model, environment)
-    outcome = latest_outcome(lake, model, key, crowned.release if crowned else None)
+    outcome = latest_outcome(lake, model, key)
     if outcome is None:
         return Standing(kind="new")
     if outcome.release is None or outcome.stopped:

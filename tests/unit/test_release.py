@@ -196,3 +196,13 @@ def test_a_rejected_candidate_says_by_whom(lake):
     archive(lake, decide(Answer(decision="reject", approver="grace", reason="no"), RELEASE, NOW))
     found = standing(lake, "replies", "c" * 16, "production")
     assert (found.kind, found.why) == ("rejected", "grace: no")
+
+
+def test_a_retest_is_the_candidate_s_newest_outcome(lake):
+    first = save_release(lake, RELEASE)
+    save_outcome(lake, CANDIDATE, release=first, stopped=None)
+    archive(lake, decide(Answer(decision="reject", approver="grace", reason="no"), RELEASE, NOW))
+    again = save_release(lake, RELEASE.model_copy(update={"evidence_digest": "0" * 64}))
+    save_outcome(lake, CANDIDATE.model_copy(update={"retest": first}), release=again, stopped=None)
+    found = standing(lake, "replies", "c" * 16, "production")
+    assert (found.kind, found.release) == ("waiting", again)
