@@ -137,7 +137,7 @@ def test_train_needs_rows_and_a_folder_only(called_with: Callable[[], list[str]]
     made = run("train", {"train": rows.name, "out": "/out/of spaces"})
     defaults = [part for name, value in Train().model_dump().items() for part in (f"--{name.replace('_', '-')}", str(value))]
     assert called_with() == ["train", "--train", str(rows), "--out", "/out/of spaces", *defaults, "--current-reply"]
-    assert (made.info.status, made.data.params["epochs"]) == ("FINISHED", "10")
+    assert (made.info.status, made.data.params["epochs"]) == ("FINISHED", "5")
 
 
 def test_train_takes_test_rows_and_whole_texts(called_with: Callable[[], list[str]], rows: Path) -> None:
