@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+# Before anything imports torch: threads that spin while they wait make the tests many times slower on a shared machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

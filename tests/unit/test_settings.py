@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from headgate.errors import BadSettings
-from headgate.settings import Settings, Stage, load_settings
+from headgate.settings import Settings, Stage, Train, load_settings
 
 REPLIES = """
 [models.replies]
@@ -68,7 +68,7 @@ def test_a_model_needs_its_dataset_only(read: Callable[[str], Settings]) -> None
 
 def test_two_models_live_in_one_file(read: Callable[[str], Settings]) -> None:
     settings = read(REPLIES)
-    assert (settings.model("replies").train.epochs, settings.model("tickets").train.epochs) == (3, 10)
+    assert (settings.model("replies").train.epochs, settings.model("tickets").train.epochs) == (3, Train().epochs)
 
 
 def test_without_stages_a_release_goes_from_staging_to_production(read: Callable[[str], Settings]) -> None:
