@@ -1,6 +1,7 @@
 """The checkout's commands: the local stack, the whole chain, decisions and rollback."""
 
 import sys
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated
 
@@ -82,15 +83,15 @@ def run(
 
         headgate run --model replies --approver me@example.com --reason "first release"
     """
-    if approver and not reason:
-        raise typer.BadParameter("expected a reason beside the approver: --reason WHY (or REASON=...)")
+    if bool(approver) != bool(reason):
+        raise typer.BadParameter("expected approver and reason together: --approver WHO --reason WHY (or APPROVER=... REASON=...)")
     from stack.bring_up import bring_up
 
     addresses = bring_up(say)
     from stack.whole_chain import Approver, run_chain
 
     unattended = Approver(approver, reason) if approver and reason else None
-    raise typer.Exit(run_chain(chosen_model(model), f"person:{started_by or approver or 'unknown'}", unattended, addresses, say))
+    raise typer.Exit(run_chain(chosen_model(model), f"person:{started_by or approver or getuser()}", unattended, addresses, say))
 
 
 @app.command()
@@ -160,7 +161,7 @@ def reject(release: ReleaseId, who: Who, reason: Why) -> None:
 
 
 @app.command()
-def retest(release: ReleaseId, who: Annotated[str, typer.Option("--as", help="who asks for it", envvar="USER")] = "unknown") -> None:
+def retest(release: ReleaseId, who: Annotated[str, typer.Option("--as", help="who asks for it")] = getuser()) -> None:
     """Test a release's bundle again against today's champion, without training, and ask for a new approval."""
     connect_to_stack()
     from stack.whole_chain import retest as retest_release
@@ -171,7 +172,7 @@ def retest(release: ReleaseId, who: Annotated[str, typer.Option("--as", help="wh
 @app.command()
 def rollback(
     reason: Why,
-    who: Annotated[str, typer.Option("--as", help="who decides", envvar="USER")] = "unknown",
+    who: Annotated[str, typer.Option("--as", help="who decides")] = getuser(),
     to: Annotated[str | None, typer.Option(help="release to go back to; the one before the champion if left out")] = None,
     model: Model = None,
 ) -> None:
@@ -209,7 +210,10 @@ def audit(model: Model = None) -> None:
     from headgate.release.audit import entries
     from tasks.places import the_lake
 
-    for entry in entries(the_lake()):
+    log = entries(the_lake())
+    if not log:
+        say("nothing was decided yet")
+    for entry in log:
         if model in (None, entry.model):
             where = f" in {entry.environment}" if entry.environment else ""
             say(f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.model} {entry.action}{where} {entry.release[:12]} by {entry.who}: {entry.reason}")

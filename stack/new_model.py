@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from headgate.data.rows import Annotation, normalised, parse_row
 from headgate.errors import BadInput
-from headgate.settings import load_settings, settings_file
+from headgate.settings import Name, load_settings, settings_file
 
 TABLE = """
 [models.{name}]
@@ -17,14 +18,20 @@ dataset = "{name}"
 annotations = ["{folder}/annotations.jsonl"]
 regression_rows = "{folder}/regression.jsonl"
 
+[models.{name}.gates]   # modest bounds to start with; raise them to what you need
+min_accuracy = 0.50
+min_macro_f1 = 0.40
+min_coverage = 0.50
+
 [[models.{name}.rollout.stages]]
 environment = "production"
-probe_rate_per_s = 10
+probe_rate_per_s = 10   # for an endpoint without traffic of its own
 """
 
 
 def add_model(name: str, file: Path, text: str, label: str, regression_share: float) -> list[str]:
     """Split the rows once by group, write both parts and the model's table; says what was left out and what to do next."""
+    _check_name(name)
     if name in load_settings().models:
         raise BadInput(f"[models.{name}] is already in {settings_file()}; choose another name")
     rows, left_out = _distinct(_rows(file, text, label))
@@ -43,6 +50,14 @@ def add_model(name: str, file: Path, text: str, label: str, regression_share: fl
         f"added [models.{name}] to {settings_file()}",
         f"next: headgate run --model {name}",
     ]
+
+
+def _check_name(name: str) -> None:
+    """BadInput before anything is written, since a bad table would make the whole file unreadable."""
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError:
+        raise BadInput(f"expected a name of lower-case letters, digits and dashes such as tickets-2, found {name!r}") from None
 
 
 def _rows(file: Path, text: str, label: str) -> Iterator[Annotation | str]:
@@ -96,11 +111,14 @@ def _distinct(found: Iterator[Annotation | str]) -> tuple[list[Annotation], list
     kept: dict[str, Annotation] = {}
     ids: set[str] = set()
     left_out: list[str] = []
+    repeated = 0
     for row in found:
         if isinstance(row, str):
             left_out.append(row)
         elif (text := normalised(row.text)) in kept:
-            if kept[text].label != row.label:
+            if kept[text].label == row.label:
+                repeated += 1
+            else:
                 left_out.append(
                     f"left out: {row.id}: the text of {kept[text].id} again, labelled {row.label!r} instead of {kept[text].label!r}"
                 )
@@ -109,6 +127,8 @@ def _distinct(found: Iterator[Annotation | str]) -> tuple[list[Annotation], list
         else:
             kept[text] = row
             ids.add(row.id)
+    if repeated:
+        left_out.append(f"left out: {repeated} row(s) repeat the text and label of another row")
     return list(kept.values()), left_out
 
 

@@ -15,6 +15,7 @@ from headgate.record import Record
 from headgate.settings import Settings, load_settings
 
 Say = Callable[[str], None]
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Addresses(Record):
@@ -126,8 +127,8 @@ def _servers(settings: Settings, addresses: Addresses) -> list[Program]:
 
 
 def _program(name: str, arguments: Iterable[str], environment: dict[str, str], stop_wait_s: int = 10) -> Program:
-    """A Python program that runs in the checkout with this environment's commands on its path."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    """A Python program that runs in the checkout; nothing of the caller's shell is in it, so that another shell restarts nothing."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), SYSTEM_PATH])
     return Program(
         name=name,
         command=(sys.executable, *arguments),

@@ -10,6 +10,8 @@ from headgate.settings import ModelSettings, load_settings
 from stack.services import known_addresses
 from tasks.places import endpoint_name, target_named, the_lake
 
+VERBS = {"approve": "approved", "reject": "rejected"}
+
 
 def describe(model: str | None) -> list[str]:
     """Lines about the stack, then about each model."""
@@ -53,6 +55,8 @@ def _releases(lake: Lake, model: str) -> list[Release]:
 def _release_line(lake: Lake, release: Release) -> str:
     decision = decision_of(lake, release.id)
     asked = (
-        f"{decision.decision} by {decision.approver}" if decision else ("waits for approval" if release.verdict == "passed" else "stopped")
+        f"{VERBS[decision.decision]} by {decision.approver}"
+        if decision
+        else ("waits for approval" if release.verdict == "passed" else "stopped")
     )
     return f"  release {release.id[:12]}: data version {release.data_version.version}, tests {release.verdict}, {asked}"

@@ -21,7 +21,7 @@ def ask_person(release: Release, run_id: UUID, say: Say) -> Filled:
         return None
     say(f"\n{summary_text(release)}\n")
     try:
-        decision = DECISIONS.get((_ask("Approve? [y = approve, n = reject, Enter = later] ", run_id)).lower())
+        decision = _decision(run_id, say)
         if decision is None:
             return None
         who, why = "", ""
@@ -34,6 +34,15 @@ def ask_person(release: Release, run_id: UUID, say: Say) -> Filled:
     except EOFError:
         return None
     return decision, who, why
+
+
+def _decision(run_id: UUID, say: Say) -> str | None:
+    """Approve or reject; None for later. Anything else is asked again."""
+    while line := _ask("Approve? [y = approve, n = reject, Enter = later] ", run_id).lower():
+        if line in DECISIONS:
+            return DECISIONS[line]
+        say("expected y, n or Enter")
+    return None
 
 
 class AnsweredElsewhereError(Exception):

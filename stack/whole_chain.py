@@ -105,7 +105,7 @@ def get_answer(release: Release, run_id: UUID, unattended: Approver | None, say:
         return send(run_id, "approve", unattended.who, unattended.why)
     filled = ask_person(release, run_id, say)
     if filled == "elsewhere":
-        say("answered in the Prefect UI")
+        say("answered elsewhere (what was typed here is dropped); following the release ...")
         return True
     if filled is None:
         for line in how_to_approve(release, run_id):

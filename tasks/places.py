@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deployments.local import LocalTarget
 from deployments.target import Revision
-from headgate.errors import NotFound
+from headgate.errors import NotFound, Refused
 from headgate.lake import Lake, open_lake
 from headgate.release.record import load_release
 from headgate.settings import Settings, load_settings
@@ -21,8 +21,9 @@ def workplace(key: str) -> Path:
 
 
 def target_named(name: str) -> LocalTarget:
-    """The place that hosts endpoints; `local` is the only one yet."""
-    assert name == "local"
+    """The place that hosts endpoints; Refused for any but `local`, the only one yet."""
+    if name != "local":
+        raise Refused(f"expected the target `local`, the only one yet, found {name!r}")
     settings = load_settings()
     return LocalTarget(settings.home.absolute(), first_port=settings.stack.endpoint_port)
 

@@ -41,7 +41,8 @@ def test_a_text_with_two_labels_is_kept_once_and_reported(checkout):
     rows = [f"text number {n};a" for n in range(50)] + ["Text  Number 7;b", "text number 8;a"]
     said = add_model("tickets", _csv(checkout, rows), "body", "queue", 0.2)
     assert [line for line in said if line.startswith("left out")] == [
-        f"left out: {_id('Text  Number 7')}: the text of {_id('text number 7')} again, labelled 'b' instead of 'a'"
+        f"left out: {_id('Text  Number 7')}: the text of {_id('text number 7')} again, labelled 'b' instead of 'a'",
+        "left out: 1 row(s) repeat the text and label of another row",
     ]
 
 
@@ -65,4 +66,12 @@ def test_a_name_that_is_taken_changes_nothing(checkout):
     load_settings.cache_clear()
     with pytest.raises(BadInput, match=r"^\[models.tickets\] is already in headgate.toml; choose another name$"):
         add_model("tickets", file, "body", "queue", 0.2)
+    assert (checkout / "headgate.toml").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["Tick_ets", "models.replies", "../x", ""])
+def test_a_name_that_would_break_the_settings_changes_nothing(checkout, name):
+    before = (checkout / "headgate.toml").read_text()
+    with pytest.raises(BadInput, match=r"^expected a name of lower-case letters, digits and dashes such as tickets-2, found '"):
+        add_model(name, _csv(checkout, [f"text number {n};{'ab'[n % 2]}" for n in range(50)]), "body", "queue", 0.2)
     assert (checkout / "headgate.toml").read_text() == before
