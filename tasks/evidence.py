@@ -37,10 +37,17 @@ def record_release(candidate: Candidate, registered: Registered, checks: DataChe
     (out / "summary.md").write_text(summary, encoding="utf-8")
     keep_folder(lake, out, f"{folder(release.id)}/evidence")
     save_release(lake, release)
-    log_evidence(registered.run_id, out)
+    log_evidence(registered.run_id, out, _final_metrics(regression))
     create_markdown_artifact(key=f"evidence-{candidate.model}", description=f"Evidence of release {release.id[:12]}", markdown=summary)
     _end(candidate, release, evidence)
     return Tested(release=release.id, verdict=release.verdict)
+
+
+def _final_metrics(regression: Report) -> dict[str, float]:
+    """Quality on the regression rows, of the linear floor too."""
+    found = {name: float(getattr(regression.candidate, name)) for name in ("accuracy", "macro_f1", "coverage")}
+    floor = regression.floor
+    return found | ({"linear_floor.accuracy": floor.accuracy, "linear_floor.macro_f1": floor.macro_f1} if floor else {})
 
 
 def _end(candidate: Candidate, release: Release, evidence: Evidence) -> None:
@@ -101,7 +108,7 @@ def _evidence(candidate: Candidate, registered: Registered, checks: DataCheckRep
             "MLflow": f"{candidate.model} version {registered.version}, run {registered.run_id}",
             "Data digest": candidate.data_version.digest,
             "Regression set digest": candidate.regression_set.digest,
-            **{name.replace("_", " ").capitalize(): str(value) for name, value in settings.train.model_dump().items()},
+            **{name.replace("_", " ").capitalize(): str(value) for name, value in settings.train.model_dump(mode="json").items()},
         },
         gates=settings.gates,
         made_at=datetime.now(UTC),

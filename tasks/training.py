@@ -8,9 +8,11 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from headgate.data.table import DatasetTable
+from headgate.model.checkpoint import Checkpoints
 from headgate.model.classifier import TransformerClassifier
 from headgate.model.filters import current_reply
 from headgate.model.training import Epoch
+from headgate.model.training_run import examples_per_second
 from headgate.release.candidate import Candidate
 from headgate.settings import ModelSettings, load_settings
 from tasks.once import once_per_run
@@ -24,7 +26,7 @@ def training_texts(settings: ModelSettings, texts: list[str]) -> list[str]:
 
 @once_per_run("fine-tune")
 def fine_tune(candidate: Candidate) -> Path:
-    """Fine-tune on the data version; returns the classifier's folder. A finished folder is taken as it is."""
+    """Fine-tune on the data version; returns the classifier's folder. A finished folder is taken as it is, a killed training goes on."""
     out = workplace(candidate.key) / "classifier"
     if out.is_dir():
         return out
@@ -33,16 +35,25 @@ def fine_tune(candidate: Candidate) -> Path:
     texts = training_texts(settings, frame["text"].tolist())
     classifier = TransformerClassifier(**settings.train.model_dump())
     started = time.perf_counter()
-    classifier.fit(texts, frame["label"].tolist(), progress=_log_epoch)
+    checkpoints = Checkpoints(workplace(candidate.key) / "checkpoints", tell=get_run_logger().warning)
+    classifier.fit(texts, frame["label"].tolist(), progress=_log_epoch, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
-    get_run_logger().info("fine-tuned on %d rows in %.0f s", len(frame), seconds)
-    _save(classifier, out, {"train_seconds": seconds, "examples_per_second": len(frame) * settings.train.epochs / seconds})
+    _log_fit(classifier, len(frame), seconds)
+    _save(classifier, out, {"train_seconds": seconds, "examples_per_second": examples_per_second(len(frame), classifier, seconds)})
+    checkpoints.clear()
     return out
 
 
 def _log_epoch(epoch: Epoch) -> None:
     told = "epoch %d of %d: loss %.3f, %.0f examples/s"
     get_run_logger().info(told, epoch.number, epoch.epochs, epoch.loss, epoch.examples_per_second)
+
+
+def _log_fit(classifier: TransformerClassifier, rows: int, seconds: float) -> None:
+    logger = get_run_logger()
+    logger.info("fine-tuned on %d rows in %.0f s", rows, seconds)
+    if choice := classifier.choice_:
+        logger.info("%s, class weights %s: %s", choice["method"], choice["class_weight"] or "none", choice["why"])
 
 
 def _save(classifier: TransformerClassifier, out: Path, metrics: dict[str, float]) -> None:

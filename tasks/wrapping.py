@@ -6,8 +6,8 @@ from prefect.logging import get_run_logger
 
 from headgate.model.bundle import open_bundle
 from headgate.model.card import model_card
-from headgate.model.classifier import read_record
 from headgate.model.filters import FilterConfig
+from headgate.model.saved import read_record
 from headgate.model.wrapping import wrap
 from headgate.record import Record
 from headgate.release.candidate import Candidate
@@ -43,7 +43,6 @@ def wrap_bundle(candidate: Candidate, classifier: Path) -> WrappedBundle:
 @once_per_run("register in MLflow")
 def register_bundle(candidate: Candidate, classifier: Path, bundle: WrappedBundle) -> Registered:
     """Log classifier and bundle, and make the bundle a model version."""
-    settings = load_settings().model(candidate.model)
-    registered = register(candidate, classifier, bundle.path, bundle.digest, settings.train.model_dump(mode="json"))
+    registered = register(candidate, classifier, bundle.path, bundle.digest)
     get_run_logger().info("MLflow: %s version %s", candidate.model, registered.version)
     return registered

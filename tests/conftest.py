@@ -35,7 +35,9 @@ def bundle(tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory, prov
     from headgate.model.filters import FilterConfig
     from headgate.model.wrapping import wrap
 
-    return wrap(tiny_classifier, tmp_path_factory.mktemp("bundle") / "bundle", FilterConfig(min_confidence=0.0), provenance).path
+    return wrap(
+        tiny_classifier, tmp_path_factory.mktemp("bundle") / "bundle", FilterConfig(min_confidence=0.0, out_of_scope_share=0.0), provenance
+    ).path
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +83,8 @@ def tiny_classifier(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
     }
     rows = [(text, label) for label, of_label in texts.items() for text in of_label]
     folder = tmp_path_factory.mktemp("classifier") / "tiny"
-    classifier = TransformerClassifier(str(tiny_encoder), epochs=8, batch_size=4, learning_rate=2e-3, max_length=64)
+    classifier = TransformerClassifier(
+        str(tiny_encoder), method="fine-tune", lexical="off", epochs=8, batch_size=4, learning_rate=2e-3, max_length=64
+    )
     classifier.fit([text for text, _ in rows], [label for _, label in rows]).save(folder)
     return folder

@@ -91,11 +91,12 @@ def regression_test(
 ) -> Report:
     """Measure, compare and judge what was predicted for the rows; writes report.json, predictions.parquet and pictures under `out`.
 
-    `candidate` and `champion` come from `score_through` on the same rows; `floor` is one label a row from the linear floor.
+    `candidate` and `champion` come from `score_through` on the same rows; `floor` is one label a row from the linear floor, and is
+    measured on the rows that the candidate labelled, so that the floor has one macro-F1 in table and gate.
     What is not a candidate (the live champion, a bundle by hand) is judged alone where there is nothing to compare it with.
     """
-    floor_said = None if floor is None else _floor_frame(rows, floor)
-    _same_rows(rows, candidate, champion, floor_said)
+    _same_rows(rows, candidate, champion)
+    floor_said = None if floor is None else _floor_frame(candidate, floor)
     measured = measure_frame(candidate)
     was = None if champion is None else measure_frame(champion)
     low = None if floor_said is None else measure_frame(floor_said)
@@ -165,9 +166,16 @@ def _labels(frame: pd.DataFrame) -> list[str | None]:
     return [None if outcome == "skipped" else label for label, outcome in zip(frame["predicted"], frame["outcome"], strict=True)]
 
 
-def _floor_frame(rows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    said = [Prediction(label=str(label), score=None, outcome="scored") for label in labels]
-    return predictions_frame(rows.to_dict("records"), said)
+def _floor_frame(candidate: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """The floor's labels as predictions; it skips what the candidate skips."""
+    if len(labels) != len(candidate):
+        raise BadInput(f"expected one label of the linear floor for each of {len(candidate)} rows, found {len(labels)}")
+    skipped = Prediction(label=None, score=None, outcome="skipped")
+    said = [
+        skipped if outcome == "skipped" else Prediction(label=str(label), score=None, outcome="scored")
+        for label, outcome in zip(labels, candidate["outcome"], strict=True)
+    ]
+    return predictions_frame(candidate.to_dict("records"), said)
 
 
 def _same_rows(rows: pd.DataFrame, *answers: pd.DataFrame | None) -> None:

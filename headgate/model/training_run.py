@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,17 @@ from headgate.data.parsing import read_rows
 from headgate.data.rows import Annotation
 from headgate.evaluation.metrics import measure_level
 from headgate.evaluation.offline import read_test_rows
+from headgate.model import curves
 from headgate.model.card import model_card
-from headgate.model.classifier import TransformerClassifier, read_record
+from headgate.model.checkpoint import Checkpoints
+from headgate.model.classifier import TransformerClassifier
 from headgate.model.filters import FilterConfig, current_reply
 from headgate.model.linear_floor import fit_linear_floor
+from headgate.model.saved import check_free, read_record
 from headgate.model.training import Epoch
 
 METRICS, FILTERS = "metrics.json", "filters.json"
+IN_CURVES = "examples_per_second"
 HELD_OUT = "held-out groups of the training file"
 FAULTS_SHOWN = 5
 
@@ -40,22 +44,25 @@ def train_file(
     filters: FilterConfig,
     progress: Callable[[Epoch], None] | None = None,
     warn: Callable[[str], None] = lambda _: None,
+    checkpoints: Checkpoints | None = None,
 ) -> dict[str, Any]:
     """Fit on the file's good rows, save classifier, filters.json and metrics.json in `out`, and return the metrics.
 
     Without a test file the rows of the validation split are held out; a set too small to have any is not measured (None).
+    The checkpoints of a call that was killed are gone on from, and removed once all is saved.
     """
+    check_free(out)
     rows = _rows(train, test, warn)
     texts, labels = _texts(rows.train, filters), [row.label for row in rows.train]
     started = time.perf_counter()
-    classifier.fit(texts, labels, progress=progress)
+    classifier.fit(texts, labels, progress=progress, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
     metrics = {
         "train_rows": len(texts),
         "test_rows": len(rows.test),
         "tested_on": rows.tested_on,
         "train_seconds": round(seconds, 3),
-        "examples_per_second": round(len(texts) * classifier.epochs / seconds, 1),
+        "examples_per_second": round(examples_per_second(len(texts), classifier, seconds), 1),
         "data": {"file": train.name, "sha256": hashlib.sha256(train.read_bytes()).hexdigest()},
         "labels": [str(label) for label in classifier.classes_],
         **_quality(classifier, rows, texts, labels, filters),
@@ -63,7 +70,34 @@ def train_file(
     classifier.save(out)
     _write(out / FILTERS, asdict(filters))
     _write(out / METRICS, metrics)
+    if checkpoints:
+        checkpoints.clear()
     return metrics
+
+
+def checkpoints_beside(out: Path, folder: Path | None, every_steps: int, tell: Callable[[str], None]) -> Checkpoints | None:
+    """Checkpoints in `<out>.checkpoints`, or in a folder that a person names; None for 0 steps. `tell` hears where a training goes on."""
+    if not every_steps:
+        return None
+    beside = out.absolute()
+    return Checkpoints(folder or beside.with_name(f"{beside.name}.checkpoints"), every_steps, tell)
+
+
+def log_to_mlflow(classifier: TransformerClassifier, metrics: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    """Curves and metrics to the active MLflow run, if there is one; the classifier is saved by then, so a fault of MLflow is a warning."""
+    if curves.active_run() is None:
+        return
+    from mlflow.exceptions import MlflowException
+
+    try:
+        curves.log_training(classifier, {name: value for name, value in metrics.items() if name != IN_CURVES})
+    except MlflowException as fault:
+        warn(f"the classifier is saved, but its curves are not in MLflow: {fault}")
+
+
+def examples_per_second(rows: int, classifier: TransformerClassifier, seconds: float) -> float:
+    """Rows times passes over them (one for a linear head) by the seconds of the whole fit, what was tried on the way included."""
+    return rows * max(1, len(classifier.history_)) / seconds
 
 
 def read_filters(classifier: Path) -> FilterConfig:

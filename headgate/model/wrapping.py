@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from headgate.errors import BadInput, Terminal
-from headgate.model.bundle import FORMAT_VERSION, MANIFEST, Bundle, open_bundle, sha256_file
-from headgate.model.classifier import read_record
+from headgate.model import lexical
+from headgate.model.artifact import sha256_file
+from headgate.model.bundle import FORMAT_VERSION, MANIFEST, Bundle, open_bundle
 from headgate.model.export import export_onnx, reference_logits
 from headgate.model.filters import FilterConfig, pre_score
 from headgate.model.runtime import Message, Runtime, softmax
+from headgate.model.saved import read_record
 from headgate.model.wheel import build_wheel, serving_requirements
 
 MAX_PROBABILITY_CHANGE = 1e-4
@@ -56,7 +58,10 @@ def _write_files(
     network = export_onnx(classifier, len(labels), folder / "model.onnx")
     shutil.copyfile(classifier / "tokenizer.json", folder / "tokenizer.json")
     _write_json(folder / "labels.json", labels)
-    _write_json(folder / "calibration.json", {"temperature": float(record["temperature"])})
+    if (classifier / lexical.FILE).is_file():
+        shutil.copyfile(classifier / lexical.FILE, folder / lexical.FILE)
+    scores = (record["validation"] or {}).get("out_of_scope_scores", [])
+    _write_json(folder / "calibration.json", {"temperature": float(record["temperature"]), "out_of_scope_scores": list(scores)})
     _write_json(folder / "filters.json", asdict(filters))
     _write_json(folder / "provenance.json", _plain(provenance))
     _write_json(folder / "engine.json", _engine(classifier, record))
@@ -94,7 +99,8 @@ def _engine(classifier: Path, record: Mapping[str, Any]) -> dict[str, Any]:
 def _check_same_answers(runtime: Runtime, network: Any) -> None:
     prepared = [pre_score(runtime.filters, example.text, example.headers) for example in EXAMPLES]
     texts = [found.text for found in prepared if found.reason is None]
-    expected = softmax(reference_logits(network, runtime.encode(texts)).astype(np.float64) / runtime.temperature)
+    logits = reference_logits(network, runtime.encode(texts)).astype(np.float64)
+    expected = softmax((logits if runtime.lexical is None else logits + runtime.lexical.logits(texts)) / runtime.temperature)
     change = float(np.abs(runtime.probabilities(texts) - expected).max(initial=0.0))
     if not change <= MAX_PROBABILITY_CHANGE:
         raise Terminal(

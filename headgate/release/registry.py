@@ -5,6 +5,7 @@ The lake's records are the truth; everything here can be repeated and finds what
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from headgate.model import flavor
-from headgate.model.classifier import read_record
+from headgate.model import curves, flavor
+from headgate.model.saved import read_record
 from headgate.record import Record
 from headgate.release.candidate import Candidate
 
@@ -27,7 +28,7 @@ class Registered(Record):
     run_id: str
 
 
-def register(candidate: Candidate, classifier: Path, bundle: Path, digest: str, parameters: dict[str, Any]) -> Registered:
+def register(candidate: Candidate, classifier: Path, bundle: Path, digest: str) -> Registered:
     """Log a candidate's artifacts and curves once, and return its model version."""
     client = MlflowClient()
     if known := _version_of(client, candidate.model, digest):
@@ -42,8 +43,7 @@ def register(candidate: Candidate, classifier: Path, bundle: Path, digest: str, 
         "headgate.started_by": candidate.started_by,
     }
     with mlflow.start_run(run_name=candidate.key, tags=tags) as run:
-        mlflow.log_params(parameters)
-        _log_curves(classifier)
+        curves.log_training(read_record(classifier), _training(classifier), run.info.run_id)
         trained = flavor.log_model(classifier, name="classifier")
         wrapped = flavor.log_model(bundle, name="bundle", registered_model_name=candidate.model)
     version = str(wrapped.registered_model_version)
@@ -58,11 +58,9 @@ def _version_of(client: MlflowClient, model: str, digest: str) -> Registered | N
     return Registered(version=str(found[0].version), run_id=found[0].run_id) if found else None
 
 
-def _log_curves(classifier: Path) -> None:
-    """Training loss and speed by epoch, and what the whole training took."""
-    for epoch in read_record(classifier)["history"]:
-        mlflow.log_metrics({name: epoch[name] for name in ("loss", "seconds", "examples_per_second")}, step=epoch["number"])
-    mlflow.log_metrics(json.loads((classifier / "training.json").read_text()))
+def _training(classifier: Path) -> dict[str, Any]:
+    """What the whole training took; its speed by epoch is a curve already."""
+    return {"train_seconds": json.loads((classifier / "training.json").read_text())["train_seconds"]}
 
 
 def set_alias(model: str, alias: str, version: str) -> None:
@@ -77,9 +75,12 @@ def drop_alias(model: str, alias: str, version: str) -> None:
         client.delete_registered_model_alias(model, alias)
 
 
-def log_evidence(run_id: str, folder: Path) -> None:
-    """Keep the evidence beside the model version."""
-    MlflowClient().log_artifacts(run_id, str(folder), "evidence")
+def log_evidence(run_id: str, folder: Path, metrics: Mapping[str, float]) -> None:
+    """Keep the evidence beside the model version, and its final metrics beside the curves."""
+    client = MlflowClient()
+    client.log_artifacts(run_id, str(folder), "evidence")
+    for name, value in metrics.items():
+        client.log_metric(run_id, name, value)
 
 
 def fetch_bundle(model: str, version: str, to: Path) -> Path | None:

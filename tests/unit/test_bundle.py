@@ -14,7 +14,8 @@ import pytest
 
 from headgate.errors import BadBundle, BadInput
 from headgate.evaluation.endpoint import endpoint_test
-from headgate.model.bundle import digest_of, open_bundle, sha256_file
+from headgate.model.artifact import sha256_file
+from headgate.model.bundle import digest_of, open_bundle
 from headgate.model.filters import FilterConfig
 from headgate.model.runtime import Message, Runtime
 from headgate.model.wheel import build_wheel, serving_requirements
@@ -56,7 +57,7 @@ def test_a_bundle_holds_what_serving_needs_and_no_more(bundle: Path, provenance:
 def test_two_wraps_of_the_same_inputs_give_the_same_digest(
     bundle: Path, tiny_classifier: Path, tmp_path: Path, provenance: dict[str, Any]
 ) -> None:
-    again = wrap(tiny_classifier, tmp_path / "again", FilterConfig(min_confidence=0.0), provenance)
+    again = wrap(tiny_classifier, tmp_path / "again", FilterConfig(min_confidence=0.0, out_of_scope_share=0.0), provenance)
     assert again.digest == open_bundle(bundle).digest
 
 
@@ -69,7 +70,7 @@ def test_other_filters_or_provenance_give_another_digest(
 
 def test_wrapping_again_is_harmless_and_never_overwrites(copy: Path, tiny_classifier: Path, provenance: dict[str, Any]) -> None:
     before = open_bundle(copy).digest
-    assert wrap(tiny_classifier, copy, FilterConfig(min_confidence=0.0), provenance).digest == before
+    assert wrap(tiny_classifier, copy, FilterConfig(min_confidence=0.0, out_of_scope_share=0.0), provenance).digest == before
     with pytest.raises(BadInput, match="already holds something else than bundle"):
         wrap(tiny_classifier, copy, FilterConfig(max_characters=5), provenance)
     assert open_bundle(copy).digest == before
@@ -103,9 +104,9 @@ def test_a_bundle_names_no_place_of_this_machine(bundle: Path, tiny_classifier: 
         (lambda f: (f / "bundle.json").write_text('{"format_version": 1, "files": []}'), "expected `files` to map each path to its sha256"),
         (lambda f: (f / "bundle.json").write_text("[]"), "expected format_version 1, found None"),
         (lambda f: relist(f, lambda files: files.pop("labels.json")), "labels.json is not listed"),
-        (lambda f: relist(f, lambda files: files.update({"../outside.json": "0" * 64})), "'../outside.json' leads outside the bundle"),
-        (lambda f: relist(f, lambda files: files.update({"/etc/passwd": "0" * 64})), "'/etc/passwd' leads outside the bundle"),
-        (lambda f: relist(f, lambda files: files.update({"a/./b": "0" * 64})), "'a/./b' leads outside the bundle"),
+        (lambda f: relist(f, lambda files: files.update({"../outside.json": "0" * 64})), "'../outside.json' is no path inside the folder"),
+        (lambda f: relist(f, lambda files: files.update({"/etc/passwd": "0" * 64})), "'/etc/passwd' is no path inside the folder"),
+        (lambda f: relist(f, lambda files: files.update({"a/./b": "0" * 64})), "'a/./b' is no path inside the folder"),
     ],
 )
 def test_a_bundle_that_was_touched_is_refused(copy: Path, damage: Callable[[Path], object], fault: str) -> None:
@@ -134,6 +135,34 @@ def test_a_listed_file_with_wrong_fields_is_refused(copy: Path) -> None:
     (copy / "filters.json").write_text('{"shout": true}')
     relist(copy, lambda files: files.update({"filters.json": sha256_file(copy / "filters.json")}))
     with pytest.raises(BadBundle, match="has the wrong fields"):
+        Runtime.load(copy)
+
+
+def test_a_bundle_of_the_first_format_is_loaded(copy: Path) -> None:
+    (copy / "lexical.safetensors").unlink(missing_ok=True)
+    filters = {"current_reply": True, "machine_mail": True, "max_characters": 20_000, "min_confidence": 0.35}
+    (copy / "calibration.json").write_text('{"temperature": 1.0}')
+    (copy / "filters.json").write_text(json.dumps(filters))
+    changed = {name: sha256_file(copy / name) for name in ("calibration.json", "filters.json")}
+    relist(copy, lambda files: (files.pop("lexical.safetensors", None), files.update(changed)))
+    found = Runtime.load(copy)
+    assert found.predict(["stop", " "]).tolist() == [found.score([Message("stop")])[0].label, None]
+
+
+def test_an_engine_file_that_is_not_listed_is_refused(copy: Path) -> None:
+    engine = json.loads((copy / "engine.json").read_text()) | {"file": "../../elsewhere.onnx"}
+    (copy / "engine.json").write_text(json.dumps(engine))
+    relist(copy, lambda files: files.update({"engine.json": sha256_file(copy / "engine.json")}))
+    with pytest.raises(BadBundle, match=r"^bundle [0-9a-f]{8} has no ../../elsewhere.onnx$"):
+        Runtime.load(copy)
+
+
+def test_a_tokenizer_that_would_make_a_text_endless_is_refused(copy: Path) -> None:
+    steps = [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}] * 20
+    tokenizer = json.loads((copy / "tokenizer.json").read_text()) | {"normalizer": {"type": "Sequence", "normalizers": steps}}
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    relist(copy, lambda files: files.update({"tokenizer.json": sha256_file(copy / "tokenizer.json")}))
+    with pytest.raises(BadBundle, match="expected steps that make a text at most 64 times longer"):
         Runtime.load(copy)
 
 

@@ -1,8 +1,7 @@
 """The classifier learns, repeats itself exactly, and is read back as it was saved."""
 
-import json
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,20 +10,26 @@ from sklearn.exceptions import NotFittedError
 
 from headgate.errors import BadInput, Terminal
 from headgate.model import training
+from headgate.model.batching import batches, scoring_batches
 from headgate.model.card import model_card
-from headgate.model.classifier import TransformerClassifier, read_record
+from headgate.model.classifier import TransformerClassifier
 from headgate.model.linear_floor import fit_linear_floor
 from headgate.model.network import load_base_model, locate
-from headgate.model.training import Epoch, batches, scoring_batches
+from headgate.model.saved import read_record
+from headgate.model.training import Epoch
 from headgate.settings import Train
 
 TEXTS = ["yes please", "yes, call me", "yes yes", "yes thursday", "stop", "stop it please", "no, stop", "stop, remove me"]
 LABELS = ["yes", "yes", "yes", "yes", "stop", "stop", "stop", "stop"]
 
 
+# The training alone, without what the recipe would choose by cross-validation.
+PLAIN: dict[str, Any] = {"method": "fine-tune", "label_names": "off", "lexical": "off", "validation_share": 0.0}
+
+
 def made(encoder: Path, **parameters: object) -> TransformerClassifier:
     return TransformerClassifier(
-        **{"base_model": str(encoder), "epochs": 6, "batch_size": 4, "learning_rate": 2e-3, "max_length": 32, **parameters}
+        **{**PLAIN, "base_model": str(encoder), "epochs": 6, "batch_size": 4, "learning_rate": 2e-3, "max_length": 32, **parameters}
     )  # type: ignore[arg-type]
 
 
@@ -108,28 +113,6 @@ def test_label_names_may_hold_any_characters(tiny_encoder: Path, tmp_path: Path)
     assert sorted(TransformerClassifier.load(tmp_path).classes_.tolist()) == sorted(odd)
 
 
-def test_a_changed_file_is_refused(tiny_classifier: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(tiny_classifier, tmp_path / "c"))
-    (copy / "tokenizer.json").write_text("{}")
-    with pytest.raises(BadInput) as fault:
-        TransformerClassifier.load(copy)
-    assert str(fault.value) == f"{copy}: tokenizer.json missing or changed since it was saved; train or copy it again"
-
-
-def test_a_folder_that_is_no_classifier_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput) as fault:
-        TransformerClassifier.load(tmp_path)
-    assert str(fault.value) == f"{tmp_path} is not a saved classifier: expected a readable classifier.json in it"
-
-
-def test_a_newer_format_is_refused(tiny_classifier: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(tiny_classifier, tmp_path / "c"))
-    record = json.loads((copy / "classifier.json").read_text()) | {"format_version": 2}
-    (copy / "classifier.json").write_text(json.dumps(record))
-    with pytest.raises(BadInput, match="expected format_version 1, found 2; use the headgate that wrote it"):
-        TransformerClassifier.load(copy)
-
-
 def test_the_defaults_are_those_of_the_settings() -> None:
     assert TransformerClassifier().get_params() == Train().model_dump()
 
@@ -139,34 +122,6 @@ def test_it_can_be_cloned_and_asks_to_be_fitted(tiny_encoder: Path) -> None:
     assert copy.get_params()["epochs"] == 2
     with pytest.raises(NotFittedError):
         copy.predict(["yes"])
-
-
-@pytest.mark.parametrize(
-    ("texts", "labels", "message"),
-    [
-        (["a", "b"], ["x"], "expected one label a text, found 2 texts and 1 labels"),
-        (["a", "b"], ["x", "x"], "expected rows of at least two labels, found 2 rows of ['x']"),
-        ([], [], "expected rows of at least two labels, found 0 rows of []"),
-        (["a", "b"], [["x"], ["y", "z"]], "row 0: expected one label, found 1; multi-label data is not supported"),
-        (["a", 3], ["x", "y"], "row 1: expected a text, found int"),
-        (["a", "b"], ["x", None], "row 1: expected a label as text or whole number, found None"),
-        (["a", "b"], ["x", 1], "expected labels of one kind, found texts and numbers mixed"),
-        ("ab", ["x", "y"], "expected a sequence of texts, found one str; put it in a list"),
-    ],
-)
-def test_bad_rows_are_refused_before_anything_is_loaded(texts: list[str], labels: list[str], message: str) -> None:
-    with pytest.raises(BadInput) as fault:
-        TransformerClassifier("no-such-model").fit(texts, labels)
-    assert str(fault.value) == message
-
-
-def test_all_bad_parameters_are_told_at_once(tiny_encoder: Path) -> None:
-    with pytest.raises(BadInput) as fault:
-        made(tiny_encoder, epochs=0, max_length=1, learning_rate=-1.0).fit(TEXTS, LABELS)
-    assert str(fault.value) == (
-        "epochs: expected at least 1, found 0; max_length: expected at least 8, found 1; "
-        "learning_rate: expected a positive number, found -1.0"
-    )
 
 
 def test_more_tokens_than_the_encoder_takes_are_refused(tiny_encoder: Path) -> None:
@@ -237,3 +192,54 @@ def test_a_model_card_tells_labels_recipe_quality_and_origin(tiny_classifier: Pa
     ):
         assert line in card
     assert "Measured in the regression test" in model_card("Replies", read_record(tiny_classifier), {})
+
+
+def test_a_text_of_200_000_characters_is_trained_on_and_read_at_its_head_and_tail(tiny_encoder: Path) -> None:
+    filler = " no" * 66_667
+    long = [f"yes please{filler} yes", f"stop it{filler} stop", "x" * 200_000]
+    classifier = made(tiny_encoder).fit([*TEXTS, *long], [*LABELS, "yes", "stop", "stop"])
+    short = [f"yes please{' no' * 100} yes", f"stop it{' no' * 100} stop", "x" * 200]
+    np.testing.assert_allclose(classifier.predict_proba(long), classifier.predict_proba(short), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 250])
+def test_a_label_set_may_have_2_to_250_labels(tiny_encoder: Path, tmp_path: Path, count: int) -> None:
+    labels = [f"label {number % count:03d}" for number in range(2 * count)]
+    made(tiny_encoder, epochs=1, batch_size=64).fit([f"text of {label}" for label in labels], labels).save(tmp_path)
+    loaded = TransformerClassifier.load(tmp_path)
+    assert loaded.classes_.tolist() == sorted(set(labels))
+    assert loaded.predict_proba(["yes"]).shape == (1, count)
+
+
+def test_30_rows_with_a_label_of_one_example_are_enough_for_the_whole_recipe(tiny_encoder: Path) -> None:
+    texts, labels = [*(TEXTS * 4)[:29], "budget"], [*(LABELS * 4)[:29], "price"]
+    classifier = TransformerClassifier(str(tiny_encoder), epochs=2, max_length=32).fit(texts, labels)
+    assert classifier.score(texts, labels) >= 0.9
+    assert classifier.classes_.tolist() == ["price", "stop", "yes"]
+
+
+def test_a_label_with_one_example_is_learnt_and_kept(tiny_encoder: Path) -> None:
+    classifier = made(tiny_encoder, epochs=20).fit([*TEXTS, "budget"], [*LABELS, "price"])
+    assert classifier.classes_.tolist() == ["price", "stop", "yes"]
+    assert classifier.predict(["budget"]).tolist() == ["price"]
+
+
+def test_text_of_any_language_is_learnt() -> None:
+    yes = ["Ja, gerne am Donnerstag", "да, позвоните мне", "はい、お願いします", "نعم، من فضلك", "sí, llámame 👍"]
+    stop = [
+        "Bitte löschen Sie meine Adresse",
+        "удалите меня из списка",
+        "配信を停止してください",
+        "توقف عن الكتابة لي",
+        "no me escriba más 🛑",
+    ]
+    classifier = TransformerClassifier(**PLAIN, epochs=5, batch_size=5, max_length=32)
+    classifier.fit([*yes, *stop], ["yes"] * 5 + ["stop"] * 5)
+    assert classifier.score([*yes, *stop], ["yes"] * 5 + ["stop"] * 5) >= 0.9
+
+
+def test_bools_and_texts_with_any_character_at_their_end_stay_what_they_were(tiny_encoder: Path, tmp_path: Path) -> None:
+    for number, (first, second) in enumerate([(True, False), ("stop\0", "stop"), ("", " ")]):
+        given = [first if label == "yes" else second for label in LABELS]
+        made(tiny_encoder).fit(TEXTS, given).save(tmp_path / str(number))
+        assert TransformerClassifier.load(tmp_path / str(number)).predict(TEXTS).tolist() == given

@@ -1,14 +1,17 @@
 """The commands do the whole way from a file to a report, and tell a fault in one message."""
 
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from headgate import cli
+from headgate.settings import Train
 
 ROWS = [
     ("yes please, call me thursday", "positive"),
@@ -60,6 +63,53 @@ def test_train_writes_the_metrics_that_the_issue_names(trained: Path) -> None:
     assert metrics["examples_per_second"] > 0
     assert metrics["linear_floor"] == {"accuracy": 1.0, "macro_f1": 1.0}
     assert [one["label"] for one in metrics["per_label"]] == metrics["labels"]
+
+
+def test_every_parameter_of_the_training_is_an_option_with_the_settings_default_and_description() -> None:
+    options = inspect.signature(cli.train).parameters
+    for name, default in Train().model_dump(mode="json").items():
+        assert options[name].default == default, name
+        assert get_args(options[name].annotation)[1].help == Train.model_fields[name].description, name
+
+
+def test_options_become_the_parameters_of_the_classifier(tiny_encoder: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "train.jsonl", 4)
+    numbers = {"epochs": 2, "batch_size": 3, "learning_rate": 0.001, "warm_up_share": 0.2, "weight_decay": 0.0, "label_smoothing": 0.0}
+    numbers |= {"dropout": 0.1, "validation_share": 0.0, "max_length": 32, "seed": 5}
+    words = {"base_model": str(tiny_encoder), "method": "fine-tune", "class_weight": "none", "label_names": "off", "lexical": "off"}
+    options = [part for name, value in (numbers | words).items() for part in (f"--{name.replace('_', '-')}", value)]
+    run("train", "--train", tmp_path / "train.jsonl", "--out", tmp_path / "c", "--no-frozen-embeddings", *options)
+    kept = json.loads((tmp_path / "c" / "classifier.json").read_text())["parameters"]
+    assert kept == numbers | words | {"frozen_embeddings": False}
+    assert kept.keys() == Train.model_fields.keys(), "an option is missing in this test"
+
+
+def test_every_wrong_option_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "train.jsonl", 4)
+    options = ("--epochs", "many", "--batch-size", 0, "--dropout", 1.5)
+    said = fault_of(monkeypatch, capsys, "train", "--train", file, "--out", tmp_path / "c", *options)
+    assert said == (
+        "headgate: epochs: expected to be a valid integer, found 'many'; "
+        "batch_size: expected to be greater than or equal to 1, found 0; dropout: expected to be less than 1, found 1.5\n"
+    )
+
+
+def test_train_tells_what_was_chosen_and_how_it_is_calibrated() -> None:
+    choice = {"method": "linear-head", "class_weight": None, "why": "40 rows are few"}
+    validation = {"rows": 40, "ece_before": 0.1234, "ece_after": 0.0101}
+    assert list(cli._told(choice, validation)) == [
+        "chosen: linear-head, class weights none. 40 rows are few",
+        "calibrated on 40 rows that were not trained on: ECE 0.123 before, 0.010 after",
+    ]
+    assert list(cli._told(None, None)) == []
+
+
+@pytest.mark.parametrize(("macro_f1", "floor", "warned"), [(0.8, 0.8, True), (0.81, 0.8, False), (1.0, 1.0, False)])
+def test_train_warns_where_the_linear_floor_is_as_good(macro_f1: float, floor: float, warned: bool) -> None:
+    measured = {"accuracy": macro_f1, "macro_f1": macro_f1, "linear_floor": {"accuracy": floor, "macro_f1": floor}}
+    metrics = {"train_rows": 9, "train_seconds": 1.0, "examples_per_second": 9.0, "test_rows": 9, "tested_on": "f", **measured}
+    told = "the linear model is as good: the gate beats_linear_floor would stop this classifier"
+    assert any(told in line for line in cli._summary(metrics, Path("out"))) == warned
 
 
 def test_wrap_and_test_follow_train(trained: Path) -> None:
@@ -125,7 +175,9 @@ def test_a_fault_is_one_message_without_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     said = fault_of(monkeypatch, capsys, "wrap", "--classifier", tmp_path, "--out", tmp_path / "b")
-    assert said == f"headgate: {tmp_path} is not a saved classifier: expected a readable classifier.json in it\n"
+    assert (
+        said == f"headgate: {tmp_path} is not a saved classifier: expected a readable classifier.json in it (No such file or directory)\n"
+    )
 
 
 def test_serving_what_is_no_bundle_is_one_message(

@@ -207,6 +207,7 @@ def test_filters_that_are_off_do_nothing() -> None:
 def test_low_scores_are_not_trusted() -> None:
     assert post_score(FilterConfig(min_confidence=0.5), 0.49) == "low_confidence"
     assert post_score(FilterConfig(min_confidence=0.5), 0.5) is None
+    assert post_score(FilterConfig(min_confidence=0.5), 0.9, out_of_scope=True) == "out_of_scope"
 
 
 def test_one_kind_of_line_end() -> None:

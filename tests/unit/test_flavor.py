@@ -1,12 +1,17 @@
-"""The MLflow flavor keeps a folder as it is and answers through pyfunc."""
+"""The MLflow flavor keeps a folder as it is and answers through pyfunc; a real server is in tests/contract/test_mlflow_server.py."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
+from format_1 import LABELS, write_format_1
 
+import headgate
 from headgate.errors import BadInput
 from headgate.model import flavor
 from headgate.model.classifier import TransformerClassifier
@@ -65,6 +70,42 @@ def test_a_registered_bundle_is_loaded_by_name_and_version(bundle: Path, tmp_pat
     loaded = flavor.load_model(f"models:/replies/{info.registered_model_version}", str(tmp_path))
     assert isinstance(loaded, Runtime)
     assert loaded.bundle.digest == Runtime.load(bundle).bundle.digest
+
+
+@pytest.mark.usefixtures("tracking")
+def test_a_version_of_the_first_format_is_loaded_after_newer_ones(tiny_classifier: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    with mlflow.start_run():
+        flavor.log_model(write_format_1(tmp_path / "old", tiny_encoder), name="old", registered_model_name="replies")
+        flavor.log_model(tiny_classifier, name="new", registered_model_name="replies")
+    assert headgate.load("replies", 1).predict(["yes"]).tolist() == [LABELS[1]]
+    assert headgate.load("replies", 2).predict(["stop"]).tolist() == ["unsubscribe"]
+
+
+@pytest.mark.usefixtures("tracking")
+def test_what_was_downloaded_lasts_as_long_as_the_model(bundle: Path) -> None:
+    with mlflow.start_run():
+        flavor.log_model(bundle, name="bundle", registered_model_name="replies")
+    loaded = headgate.load("replies", 1)
+    assert isinstance(loaded, Runtime)
+    folder = loaded.bundle.path
+    assert loaded.bundle.labels == ["objection/budget", "positive", "unsubscribe"]
+    del loaded
+    assert not folder.exists()
+
+
+def test_importing_headgate_alone_loads_no_other_package() -> None:
+    program = "import sys; before = set(sys.modules); import headgate; print(*{name.split('.')[0] for name in set(sys.modules) - before})"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert set(done.stdout.split()) - sys.stdlib_module_names == {"headgate"}
+
+
+def test_a_damaged_model_is_refused_by_pyfunc_too(tiny_classifier: Path, tmp_path: Path) -> None:
+    flavor.save_model(tiny_classifier, str(tmp_path / "m"))
+    shutil.rmtree(tmp_path / "m" / "headgate" / "encoder")
+    (tmp_path / "m" / "headgate" / "encoder").symlink_to(tiny_classifier / "encoder")
+    with pytest.raises(BadInput) as fault:
+        mlflow.pyfunc.load_model(str(tmp_path / "m"))
+    assert str(fault.value).splitlines()[1:] == ["  encoder is a link", "  encoder/config.json is missing"]
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """Gates decide as their rules say, and are worth trusting at 300 rows."""
 
 import numpy as np
-import pytest
 
 from headgate.evaluation.comparison import compare
 from headgate.evaluation.gates import judge, judge_alone, overall
 from headgate.evaluation.metrics import measure
-from headgate.evaluation.report import Comparison, GateResult, Metrics
+from headgate.evaluation.report import GateResult, Metrics
 from headgate.settings import Gates
 
 LABELS = [f"label-{i}" for i in range(9)]
@@ -104,13 +103,44 @@ def test_a_first_release_needs_the_linear_floor() -> None:
     assert [(gate.name, gate.verdict) for gate in gates][-1] == ("beats_linear_floor", "inconclusive")
 
 
-@pytest.mark.parametrize(("candidate_is_better", "verdict"), [(True, "passed"), (False, "failed")])
-def test_the_linear_floor_has_to_be_beaten(candidate_is_better: bool, verdict: str) -> None:
+def floor_gate(truth: list[str], candidate: list[str], floor: list[str]) -> GateResult:
+    paired = compare(truth, candidate, floor)
+    return judge(metrics_of(truth, candidate), None, metrics_of(truth, floor), None, SETTINGS, paired)[-1]
+
+
+def test_a_candidate_above_the_linear_floor_passes_and_one_below_fails() -> None:
     truth, good, bad = simulated(np.random.default_rng(0), 300, 0.7, -0.2, 0.24)
-    candidate, floor = (good, bad) if candidate_is_better else (bad, good)
-    paired: Comparison | None = compare(truth, candidate, floor)
-    gates = judge(metrics_of(truth, candidate), None, metrics_of(truth, floor), None, SETTINGS, paired)
-    assert gates[-1].verdict == verdict
+    assert floor_gate(truth, good, bad).verdict == "passed"
+    gate = floor_gate(truth, bad, good)
+    assert (gate.verdict, gate.expected) == ("failed", "macro-F1 above the linear floor's 92.2%")
+    assert gate.found == "70.4%: \N{MINUS SIGN}21.8 points"
+    assert gate.detail.endswith("in 9 of 10 such tests of 300 rows")
+
+
+def test_one_right_answer_more_than_the_linear_floor_is_enough_and_one_less_is_not() -> None:
+    truth = LABELS * 30
+    two_wrong, one_wrong = ["label-1", "label-2", *truth[2:]], ["label-1", *truth[1:]]
+    assert floor_gate(truth, one_wrong, two_wrong).verdict == "passed"
+    assert floor_gate(truth, two_wrong, one_wrong).verdict == "failed", "chance is no excuse"
+
+
+def test_being_as_good_as_the_linear_floor_is_not_enough_unless_both_are_perfect() -> None:
+    truth = LABELS * 2
+    wrong = ["label-1", *truth[1:]]
+    assert floor_gate(truth, wrong, wrong).verdict == "failed"
+    gate = floor_gate(truth, truth, truth)
+    assert (gate.verdict, gate.found, gate.detail) == ("passed", "100.0%: +0.0 points", "nothing left to beat")
+
+
+def test_at_300_rows_a_candidate_four_points_above_the_floor_passes_and_one_as_good_stops_every_second_time() -> None:
+    def share(better_by: float, repeats: int = 120) -> float:
+        rng = np.random.default_rng(7)
+        gates = [floor_gate(*simulated(rng, 300, accuracy=0.86, worse_by=-better_by, churn=0.14)) for _ in range(repeats)]
+        return [gate.verdict for gate in gates].count("passed") / repeats
+
+    assert share(better_by=0.04) >= 0.93
+    assert 0.35 <= share(better_by=0.0) <= 0.65
+    assert share(better_by=-0.06) <= 0.02
 
 
 def test_bounds_on_accuracy_macro_f1_and_coverage() -> None:

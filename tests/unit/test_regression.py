@@ -68,6 +68,23 @@ def test_flips_are_the_rows_where_one_model_alone_is_right_surest_mistakes_first
     assert scores == sorted(scores, reverse=True)
 
 
+def test_the_linear_floor_has_one_macro_f1_on_the_rows_that_the_candidate_labelled(tmp_path: Path) -> None:
+    report = made_up_evidence.report(tmp_path, first_release=True)
+    assert report.floor is not None
+    assert (report.candidate.skipped, report.floor.skipped) == (6, 6)
+    (gate,) = [gate for gate in report.gates if gate.name == "beats_linear_floor"]
+    assert gate.expected == f"macro-F1 above the linear floor's {report.floor.macro_f1:.1%}"
+    assert gate.found.startswith(f"{report.candidate.macro_f1:.1%}: +")
+    assert gate.detail.endswith("in 9 of 10 such tests of 294 rows")
+
+
+def test_a_floor_of_other_rows_is_refused(tmp_path: Path) -> None:
+    found = score_through(endpoint, ROWS)
+    data, subject = DataVersion(dataset="d", version=0, digest="00", rows=3), Subject(role="candidate", model="m", bundle_digest="b")
+    with pytest.raises(BadInput, match=r"^expected one label of the linear floor for each of 3 rows, found 2$"):
+        regression_test(subject, data, ROWS, found, Gates(), tmp_path, floor=["positive", "other"])
+
+
 @pytest.mark.parametrize(("role", "gates"), [("champion", 3), ("bundle", 3), ("candidate", 4)])
 def test_only_a_candidate_needs_something_to_compare_with(tmp_path: Path, role: Any, gates: int) -> None:
     found = score_through(endpoint, ROWS)

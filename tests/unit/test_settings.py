@@ -143,6 +143,25 @@ target = "moon"
     ]
 
 
+def test_what_toml_cannot_leave_empty_is_spelt_auto_and_none(read: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADGATE_MODELS__replies__TRAIN__EPOCHS", "auto")
+    monkeypatch.setenv("HEADGATE_MODELS__tickets__TRAIN__CLASS_WEIGHT", "none")
+    settings = read(REPLIES)
+    assert settings.model("replies").train.epochs is None
+    assert settings.model("tickets").train.class_weight is None
+    assert settings.model("tickets").train.model_dump(mode="json")["class_weight"] == "none"
+    assert settings.model("replies").train.model_dump(mode="json")["epochs"] == "auto"
+
+
+def test_parameters_read_back_from_json_as_they_were() -> None:
+    kept = Train(epochs=None, class_weight=None, batch_size=8)
+    assert Train(**kept.model_dump(mode="json")) == kept
+
+
+def test_every_parameter_of_the_training_is_described() -> None:
+    assert [name for name, field in Train.model_fields.items() if not field.description] == []
+
+
 def test_a_wrong_variable_is_a_fault_like_one_of_the_file(read: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADGATE_MODELS__replies__LOAD_TEST__RATE_PER_S", "-1")
     assert fault_of(read, REPLIES).splitlines() == [
