@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,14 +57,20 @@ def label_words(label: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", _CAMEL.sub(" ", label)).split())
 
 
-def fold_of(targets: Integers, folds: int, seed: int) -> Integers:
-    """The fold, 0 to folds - 1, that holds each row out; labels are spread evenly, and the only row of a label is never held out (-1)."""
-    shuffled = np.random.default_rng(seed).permutation(len(targets))
-    order = shuffled[np.argsort(targets[shuffled], kind="stable")]
-    found = np.empty(len(targets), dtype=np.int64)
-    found[order] = np.arange(len(targets)) % folds
-    found[np.bincount(targets)[targets] == 1] = -1
-    return found
+def fold_of(targets: Integers, texts: Sequence[str], folds: int, seed: int) -> Integers:
+    """The fold, 0 to folds - 1, that holds each row out, labels spread evenly; -1 for a label's only text, which is never held out.
+
+    Equal texts (but for case and white space) are held out together, or a model would be asked what it learnt by heart.
+    """
+    numbers: dict[str, int] = {}
+    text_of = np.array([numbers.setdefault(" ".join(text.lower().split()), len(numbers)) for text in texts], dtype=np.int64)
+    first = np.unique(text_of, return_index=True)[1]
+    shuffled = np.random.default_rng(seed).permutation(len(first))
+    order = shuffled[np.argsort(targets[first][shuffled], kind="stable")]
+    found = np.empty(len(first), dtype=np.int64)
+    found[order] = np.arange(len(first)) % folds
+    found[np.bincount(targets[first])[targets[first]] == 1] = -1
+    return found[text_of]
 
 
 def balanced(targets: Integers) -> Floats:

@@ -99,7 +99,7 @@ def fit(
 
 def _from_many(setup: Setup, rows: Rows) -> Fitted:
     """Train on all rows but some, and calibrate on those."""
-    held_out = _held_out(rows.targets, setup.parameters)
+    held_out = _held_out(rows, setup.parameters)
     kept, held = rows.take(np.setdiff1d(np.arange(len(rows)), held_out)), rows.take(held_out)
     lexical = _lexical(setup, kept)
     kept = _as_settled(setup, kept)
@@ -117,7 +117,7 @@ def _from_many(setup: Setup, rows: Rows) -> Fitted:
 def _from_few(setup: Setup, rows: Rows) -> Fitted:
     """Choose how far to fine-tune by cross-validation, calibrate on its out-of-fold answers, and train on all rows."""
     shares = {"auto": SHARES, "fine-tune": SHARES[1:], "linear-head": SHARES[:1]}[setup.parameters.method]
-    folds = fold_of(rows.targets, FOLDS, setup.parameters.seed)
+    folds = fold_of(rows.targets, rows.texts, FOLDS, setup.parameters.seed)
     trainings = [fold for fold in range(FOLDS) if (folds == fold).any()]
     answers = _cross_validated(setup, rows, folds, trainings, shares)
     likely = {share: likelihood(found.network, found.targets) for share, found in answers.items()}
@@ -216,11 +216,11 @@ def _calibrated(
     return Fitted(setup.network, setup.tokenizer, kept, history, temperature, choice, validation_of(held, scale, temperature))
 
 
-def _held_out(targets: Integers, parameters: Train) -> Integers:
-    wanted = min(MOST_HELD_OUT, round(parameters.validation_share * len(targets)))
+def _held_out(rows: Rows, parameters: Train) -> Integers:
+    wanted = min(MOST_HELD_OUT, round(parameters.validation_share * len(rows)))
     if not wanted:
         return np.zeros(0, dtype=np.int64)
-    return np.flatnonzero(fold_of(targets, max(2, len(targets) // wanted), parameters.seed) == 0)
+    return np.flatnonzero(fold_of(rows.targets, rows.texts, max(2, len(rows) // wanted), parameters.seed) == 0)
 
 
 def _epochs(parameters: Train, rows: int) -> int:

@@ -42,7 +42,7 @@ def is_few(rows: int, labels: int) -> bool:
 def settle(parameters: Train, rows: Rows, names: Rows, few: bool) -> Settled:
     """Decide on at most PROBED_ROWS of the rows; names: one row a label, its name as words."""
     sample = _sample(rows, parameters.seed)
-    folds, tried = fold_of(sample.targets, FOLDS if few else 3, parameters.seed), FOLDS if few else 1
+    folds, tried = fold_of(sample.targets, sample.texts, FOLDS if few else 3, parameters.seed), FOLDS if few else 1
     plain = _score(sample, folds, tried, by_embeddings)
     asked: dict[str, tuple[bool, Labeller, float]] = {
         "class_weight": (_asks_weights(parameters, rows), _by_balanced, UNEVEN_GAIN),

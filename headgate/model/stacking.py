@@ -10,7 +10,7 @@ from headgate.model.calibration import calibration_error, energy, fit_temperatur
 from headgate.model.choice import Validation
 from headgate.model.probes import Floats, Integers
 
-LEXICAL_SCALES = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+LEXICAL_SCALES = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from headgate.model import flavor
 from headgate.model.classifier import TransformerClassifier
 from headgate.model.runtime import Message, Runtime
 
-pytestmark = pytest.mark.timeout(600)  # on a busy machine the imports of three servers alone take minutes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # on a busy machine the imports of three servers alone take minutes
 
 TEXTS = ["yes please", "stop", "too expensive for us"]
 QUIET = {

@@ -16,7 +16,7 @@ TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *
 ENDED_IN_S = 240
 ALONE = ("--method", "fine-tune", "--validation-share", "0")  # no decision hangs on a few rows
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

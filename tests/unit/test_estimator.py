@@ -214,6 +214,7 @@ def test_it_is_cross_validated(tiny_encoder: Path) -> None:
     assert scores.min() >= 0.5
 
 
+@pytest.mark.slow
 def test_a_grid_is_searched_in_two_processes(tiny_encoder: Path) -> None:
     search = GridSearchCV(make_pipeline(made(tiny_encoder)), {"transformerclassifier__epochs": [1, 6]}, cv=2, n_jobs=2, error_score="raise")
     try:

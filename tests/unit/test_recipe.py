@@ -65,7 +65,7 @@ def test_a_linear_head_leaves_the_encoder_as_it_was_published(tiny_encoder: Path
 
 
 def test_many_rows_hold_some_out_and_fine_tune_on_the_rest(tiny_encoder: Path) -> None:
-    many = made(tiny_encoder, epochs=1, validation_share=0.2).fit(TEXTS * 8, LABELS * 8)
+    many = made(tiny_encoder, epochs=1, validation_share=0.2).fit([f"{text} {n}" for n, text in enumerate(TEXTS * 8)], LABELS * 8)
     assert many.choice_["method"] == "fine-tune"
     assert many.choice_["folds"] is None
     assert many.validation_["rows"] == 64
@@ -91,9 +91,16 @@ def test_a_label_with_one_row_and_thirty_rows_are_enough(tiny_encoder: Path) -> 
 
 def test_folds_spread_each_label_and_never_hold_out_its_only_row() -> None:
     targets = np.array([0] * 10 + [1] * 5 + [2])
-    folds = fold_of(targets, 5, seed=0)
+    folds = fold_of(targets, [f"text {number}" for number in range(16)], 5, seed=0)
     assert [np.bincount(folds[targets == label], minlength=5).tolist() for label in (0, 1)] == [[2] * 5, [1] * 5]
     assert folds[-1] == -1
+
+
+def test_equal_texts_are_held_out_together() -> None:
+    texts = ["Call me", "stop", "call  me ", "stop it", "no", "call me"]
+    folds = fold_of(np.array([0, 1, 0, 1, 1, 0]), texts, 2, seed=0)
+    assert folds[0] == folds[2] == folds[5] == -1  # all that is known of its label is this one text
+    assert sorted(folds[[1, 3, 4]].tolist()) in ([0, 0, 1], [0, 1, 1])
 
 
 def test_balanced_weights_give_every_label_the_same_total() -> None:
