@@ -63,7 +63,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=SHARED / "data", help="folder with banking77/ (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=3, help="passes over the rows (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=Train().batch_size, help="rows a step, both sides (default: ours, %(default)s)")
-    parser.add_argument("--rows", type=int, default=1000, help="sample of the training rows, 0 for all (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=2000, help="sample of the training rows, 0 for all (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="times each side is measured (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of each side (default: %(default)s)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -71,11 +71,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ladder", action="store_true", help="also the Trainer with its own options switched on, one after the other")
     parser.add_argument("--compile", action="store_true", help="also ours under torch.compile (always on a GPU)")
     parser.add_argument("--flops", action="store_true", help="also FLOP/s against the measured matrix product (always on a GPU)")
-    parser.add_argument("--quick", action="store_true", help="about a minute: 320 rows, 1 epoch, 1 round")
+    parser.add_argument("--quick", action="store_true", help="about a minute: 1600 rows, 1 epoch, 1 round")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and ratios there")
     options = parser.parse_args(arguments)
     if options.quick:
-        options.rows, options.epochs, options.rounds = 320, 1, 1
+        options.rows, options.epochs, options.rounds = 1600, 1, 1
     if options.accuracy:
         options.rows, options.rounds = 0, 1
     options.compile, options.flops = (asked or options.device == "cuda" for asked in (options.compile, options.flops))

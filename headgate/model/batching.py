@@ -14,7 +14,7 @@ from headgate.model.runtime import truncate_ids
 
 SORTED_BATCHES = 32
 SCORED_TOKENS = 4_096
-PADDED_TO = 4
+PADDED_TO = 2
 
 Ids = Sequence[int]
 

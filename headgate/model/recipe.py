@@ -20,7 +20,7 @@ from headgate.errors import BadInput
 from headgate.model import batching
 from headgate.model.checkpoint import Checkpoints
 from headgate.model.choice import Choice, Tried, Validation
-from headgate.model.compute import Compute, choose_compute
+from headgate.model.compute import Compute, agreed, choose_compute
 from headgate.model.lexical import Lexical
 from headgate.model.lexical_fit import fit_lexical, scaled
 from headgate.model.network import Network, load_base_model, positions
@@ -119,9 +119,11 @@ def _from_few(setup: Setup, rows: Rows) -> Fitted:
     shares = {"auto": SHARES, "fine-tune": SHARES[1:], "linear-head": SHARES[:1]}[setup.parameters.method]
     folds = fold_of(rows.targets, rows.texts, FOLDS, setup.parameters.seed)
     trainings = [fold for fold in range(FOLDS) if (folds == fold).any()]
+    if not trainings:
+        return _from_incomparable(setup, rows, shares)
     answers = _cross_validated(setup, rows, folds, trainings, shares)
     likely = {share: likelihood(found.network, found.targets) for share, found in answers.items()}
-    share = max(shares, key=likely.__getitem__)
+    share = agreed(max(shares, key=likely.__getitem__))  # processes on unlike machines may differ in the last digit
     history, states = _tuned(setup, rows, (share,), len(trainings), len(trainings) + 1)
     setup.network.load_state_dict(next(states))
     scores = {share: macro_f1(found.targets, found.network.argmax(axis=1)) for share, found in answers.items()}
@@ -131,6 +133,14 @@ def _from_few(setup: Setup, rows: Rows) -> Fitted:
         f"{len(rows)} rows of {len(setup.names)} labels are few; cross-validation found this most likely of {len(shares)}: {_named(share)}"
     )
     return _calibrated(setup, answers[share], _lexical(setup, rows), history, share, len(trainings), tuple(tried), why)
+
+
+def _from_incomparable(setup: Setup, rows: Rows, shares: Sequence[float]) -> Fitted:
+    """No label has two texts, so that none can be held out: the method that changes the encoder least, and no calibration."""
+    history, states = _tuned(setup, rows, shares[:1], 0, 1)
+    setup.network.load_state_dict(next(states))
+    why = f"no label of these {len(rows)} rows has two texts, so that nothing could be compared or calibrated"
+    return _calibrated(setup, joined([], len(setup.names)), None, history, shares[0], None, (), why)
 
 
 def _cross_validated(setup: Setup, rows: Rows, folds: Integers, trainings: Sequence[int], shares: Sequence[float]) -> dict[float, HeldOut]:
@@ -200,7 +210,7 @@ def _calibrated(
     tried: tuple[Tried, ...],
     why: str,
 ) -> Fitted:
-    scale, temperature = stack(held)
+    scale, temperature = agreed(stack(held))
     choice = Choice(
         method="fine-tune" if share else "linear-head",
         fine_tuned_share=share,

@@ -5,6 +5,7 @@ import tempfile
 import weakref
 from pathlib import Path
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.exceptions import MlflowException
@@ -21,6 +22,8 @@ def load_version(model: str, version: int | str) -> TransformerClassifier | Runt
 
     Raises NotFound with the versions there are, BadInput or BadBundle where its artifact is not safe or not whole.
     """
+    if not mlflow.is_tracking_uri_set():  # MLflow would make a database of its own in the working directory
+        raise BadInput("expected MLFLOW_TRACKING_URI, found none; that of the local stack is told by `headgate status`")
     uri = f"models:/{model}/{_number(model, version)}/{FOLDER}"
     _check_size(uri)
     folder = Path(tempfile.mkdtemp(prefix="headgate-"))

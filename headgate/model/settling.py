@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from headgate.model.choice import Tried
+from headgate.model.compute import agreed
 from headgate.model.lexical_fit import fit_lexical
 from headgate.model.probes import Integers, Rows, balanced, by_embeddings, fold_of, macro_f1
 from headgate.settings import Train
@@ -43,6 +44,8 @@ def settle(parameters: Train, rows: Rows, names: Rows, few: bool) -> Settled:
     """Decide on at most PROBED_ROWS of the rows; names: one row a label, its name as words."""
     sample = _sample(rows, parameters.seed)
     folds, tried = fold_of(sample.targets, sample.texts, FOLDS if few else 3, parameters.seed), FOLDS if few else 1
+    if (folds < 0).all():
+        return Settled(parameters.class_weight == "balanced", parameters.label_names == "on", parameters.lexical == "on", ())
     plain = _score(sample, folds, tried, by_embeddings)
     asked: dict[str, tuple[bool, Labeller, float]] = {
         "class_weight": (_asks_weights(parameters, rows), _by_balanced, UNEVEN_GAIN),
@@ -50,7 +53,7 @@ def settle(parameters: Train, rows: Rows, names: Rows, few: bool) -> Settled:
         "lexical": (parameters.lexical == "auto", partial(_by_words, len(names)), 0.0),
     }
     scores = {name: _score(sample, folds, tried, labeller) for name, (ask, labeller, _) in asked.items() if ask}
-    won = {name for name, score in scores.items() if score > plain + asked[name][2]}
+    won = agreed([name for name, score in scores.items() if score > plain + asked[name][2]])
     return Settled(
         balanced=parameters.class_weight == "balanced" or "class_weight" in won,
         label_names=parameters.label_names == "on" or "label_names" in won,

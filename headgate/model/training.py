@@ -70,7 +70,7 @@ def train(
 ) -> tuple[Epoch, ...]:
     """Fit the network in place from the head that it has; targets index the head's rows, weights are one a row.
 
-    With checkpoints, a training of the same plan, rows and base model that was stopped continues where it was kept last.
+    With checkpoints, a training of the same plan, rows and start that was stopped continues where it was kept last.
     Raises Terminal if the loss stops being a number, or if a checkpoint cannot be written.
     """
     compute = choose_compute()
@@ -143,7 +143,9 @@ class _Loop:
         loss = self._loss(model, rows)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.plan.max_gradient_norm)
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.trained.values() if parameter.grad is not None])
+        # The fused step divides by this as it reads the gradients; clipping them first would pass over memory once more.
+        self.optimizer.grad_scale = (norm / self.plan.max_gradient_norm).clamp(min=1.0)  # type: ignore[attr-defined]  # AMP's own way in
         self.optimizer.step()
         self.done += 1
         self.unchecked.append(torch.stack((loss.detach(), loss.detach() * len(rows), norm)))

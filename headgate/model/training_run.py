@@ -54,13 +54,14 @@ def train_file(
     check_free(out)
     rows = _rows(train, test, warn)
     texts, labels = _texts(rows.train, filters), [row.label for row in rows.train]
+    warn(f"training on {len(texts)} rows of {len(set(labels))} labels; few rows are trained on several times, to choose and to calibrate")
     started = time.perf_counter()
     classifier.fit(texts, labels, progress=progress, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
     metrics = {
         "train_rows": len(texts),
         "test_rows": len(rows.test),
-        "tested_on": rows.tested_on,
+        "tested_on": rows.tested_on if rows.test else None,
         "train_seconds": round(seconds, 3),
         "examples_per_second": round(examples_per_second(len(texts), classifier, seconds), 1),
         "data": {"file": train.name, "sha256": hashlib.sha256(train.read_bytes()).hexdigest()},

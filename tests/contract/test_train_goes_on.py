@@ -86,7 +86,7 @@ def test_checkpoints_of_other_parameters_are_told_and_left_unused(tiny_encoder: 
     arguments = command(tiny_encoder, rows, tmp_path / "out")
     kill_at_checkpoint(1, arguments, tmp_path / "out.checkpoints", tmp_path)
     done = run([*arguments, "--seed", "1"], tmp_path)
-    assert "are of other rows, another plan or another base model: training starts anew" in done.stderr
+    assert "are of other rows, another plan or other weights to start from: training starts anew" in done.stderr
     assert names(tmp_path) == {"out"}
 
 

@@ -26,10 +26,10 @@ def test_scoring_visits_every_row_once_whatever_its_length() -> None:
     assert list(scoring_batches([])) == []
 
 
-def test_a_batch_is_padded_on_the_right_to_a_width_of_four() -> None:
+def test_a_batch_is_padded_on_the_right_to_an_even_width() -> None:
     ids, mask = padded([[5, 6, 7], [8, 9, 1, 2, 3]], torch.device("cpu"))
-    assert ids.tolist() == [[5, 6, 7, 0, 0, 0, 0, 0], [8, 9, 1, 2, 3, 0, 0, 0]]
-    assert mask.tolist() == [[1, 1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0, 0]]
+    assert ids.tolist() == [[5, 6, 7, 0, 0, 0], [8, 9, 1, 2, 3, 0]]
+    assert mask.tolist() == [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]]
 
 
 def test_long_texts_keep_head_and_tail(tiny_encoder: Path) -> None:

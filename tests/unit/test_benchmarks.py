@@ -58,7 +58,7 @@ def test_a_side_is_summed_up_by_the_median_of_its_rounds(load) -> None:
 
 def test_quick_means_few_rows_and_accuracy_means_all_of_them(load) -> None:
     parse = load("training").parse
-    assert (parse(["--quick"]).rows, parse(["--quick"]).rounds) == (320, 1)
+    assert (parse(["--quick"]).rows, parse(["--quick"]).rounds) == (1600, 1)
     assert (parse(["--accuracy"]).rows, parse(["--accuracy"]).rounds) == (0, 1)
 
 

@@ -70,9 +70,10 @@ def test_a_full_disk_names_the_step_and_keeps_the_checkpoint_before(stopped: tup
     folder, ends = stopped
     assert ends["full"] == "killed 0 times, then exit status 3"
     kept = Checkpoints(folder / "full" / "kept")
-    assert (folder / "full" / "told.txt").read_text() == (
-        f"the checkpoint of step 12 could not be written in {kept.folder}: File too large; make room for "
-        f"{files(kept)[-1].stat().st_size + 152:,} bytes and start again: the last good checkpoint is kept, {files(kept)[-1]}\n"
+    told = (folder / "full" / "told.txt").read_text()
+    assert re.sub(r"[\d,]+ bytes", "N bytes", told) == (
+        f"the checkpoint of step 12 could not be written in {kept.folder}: File too large; make room for N bytes and start again: "
+        f"the last good checkpoint is kept, {files(kept)[-1]}\n"
     )
     assert [file.name[13:26] for file in files(kept)] == ["step-00000004", "step-00000008"]
     assert not (kept.folder / UNFINISHED).exists()

@@ -76,6 +76,13 @@ def test_nothing_held_out_means_nothing_calibrated(tiny_encoder: Path) -> None:
     assert (found.temperature_, found.validation_) == (1.0, None)
 
 
+def test_where_nothing_can_be_held_out_the_choice_says_so(tiny_encoder: Path) -> None:
+    found = made(tiny_encoder).fit(["good", "bad"], ["b", "c"])
+    assert found.choice_["why"] == "no label of these 2 rows has two texts, so that nothing could be compared or calibrated"
+    assert (found.choice_["method"], found.choice_["folds"], found.choice_["candidates"]) == ("linear-head", None, ())
+    assert found.validation_ is None
+
+
 def test_progress_counts_the_epochs_of_all_trainings(tiny_encoder: Path) -> None:
     told: list[Epoch] = []
     made(tiny_encoder, epochs=2).fit(TEXTS, LABELS, progress=told.append)
