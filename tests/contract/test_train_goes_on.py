@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROWS = [("yes please, call me", "positive"), ("stop writing to me", "unsubscribe"), ("too expensive for us", "objection/budget")] * 20
 
 
