@@ -73,7 +73,12 @@ class Saved:
 def save(saved: Saved, folder: Path) -> None:
     """Write the folder, its record last, so that an interrupted save is no classifier; BadInput where something else lies in it."""
     check_free(folder)
-    (folder / "encoder").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "encoder").mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise BadInput(
+            f"{folder}: expected a folder that can be written, found: {fault.strerror}; nothing is lost, name another"
+        ) from fault
     (folder / RECORD).unlink(missing_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in saved.network.state_dict().items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})

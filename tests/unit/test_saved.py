@@ -247,3 +247,15 @@ def test_whatever_a_record_says_it_is_read_or_refused_and_never_crashes(
     change(copy, **changes)
     with contextlib.suppress(BadInput):
         assert set(read_record(copy)["files"]) - {"lexical.safetensors"} == {"model.safetensors", "tokenizer.json", "encoder/config.json"}
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_loses_nothing(tiny_classifier: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    classifier = TransformerClassifier.load(tiny_classifier)
+    with pytest.raises(BadInput) as fault:
+        classifier.save(tmp_path / "file" / "c")
+    assert (
+        str(fault.value)
+        == f"{tmp_path / 'file' / 'c'}: expected a folder that can be written, found: Not a directory; nothing is lost, name another"
+    )
+    classifier.save(tmp_path / "c")
