@@ -54,6 +54,8 @@ def _choice(choice: Mapping[str, Any] | None) -> str:
 
 
 def _parts(choice: Mapping[str, Any]) -> Iterator[str]:
+    if 0 < (share := choice.get("fine_tuned_share", 1.0)) < 1:
+        yield f"{share:.0%} of the way from the linear head to the fine-tuned weights"
     yield f"class weights {choice['class_weight'] or 'none'}"
     if choice["epochs"] is not None:
         yield f"{choice['epochs']} epochs"

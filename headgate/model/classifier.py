@@ -46,6 +46,7 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
     Bounds and defaults are those of `headgate.settings.Train`; fit lists every parameter out of bounds at once.
 
     After fit: `classes_` (sorted labels), `history_` (one Epoch a pass), `temperature_`, `choice_` (what was chosen and why),
+    `validation_` (rows held out and the calibration error on them, or None), `lexical_` (the n-grams beside the encoder, or None),
     `network_`, `tokenizer_`, and `feature_names_in_` if X was a frame.
     A fitted classifier is kept by `save` and `load`: it refuses pickle, and with it joblib.dump and cloudpickle.
     """

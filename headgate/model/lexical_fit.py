@@ -10,7 +10,7 @@ from sklearn.svm import LinearSVC
 from headgate.model.lexical import Lexical, count, weigh
 
 SEEN_IN_ROWS = 2
-FINEST_TOLERANCE = 0.05
+TOLERANCE = 0.05
 
 
 def fit_lexical(texts: Sequence[str], targets: NDArray[np.int64], labels: int, weights: NDArray[np.float64] | None) -> Lexical:
@@ -19,7 +19,7 @@ def fit_lexical(texts: Sequence[str], targets: NDArray[np.int64], labels: int, w
     hashes, seen = np.unique(np.concatenate([distinct for distinct, _ in counted]), return_counts=True)
     hashes, seen = hashes[seen >= SEEN_IN_ROWS], seen[seen >= SEEN_IN_ROWS]
     idf = (np.log((1 + len(texts)) / (1 + seen)) + 1).astype(np.float32)
-    model = LinearSVC(random_state=0, tol=FINEST_TOLERANCE).fit(_matrix(counted, hashes, idf), targets, sample_weight=weights)
+    model = LinearSVC(random_state=0, tol=TOLERANCE).fit(_matrix(counted, hashes, idf), targets, sample_weight=weights)
     rows, bias = (model.coef_, model.intercept_) if len(model.classes_) > 2 else _both(model.coef_, model.intercept_)
     weight, offset = np.zeros((len(hashes), labels), dtype=np.float16), np.full(labels, -1.0, dtype=np.float32)
     weight[:, model.classes_], offset[model.classes_] = rows.T, bias

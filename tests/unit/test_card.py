@@ -40,6 +40,12 @@ def test_a_choice_without_a_comparison_is_told_without_a_table() -> None:
     assert "Chosen: **fine-tune**, class weights none, 3 epochs. It was asked for.\n\n## Quality" in card
 
 
+def test_weights_between_the_linear_head_and_the_fine_tuned_ones_are_told() -> None:
+    given = CHOICE | {"method": "fine-tune", "fine_tuned_share": 0.3, "epochs": 8}
+    card = model_card("Replies", NEW | {"choice": given}, {})
+    assert "Chosen: **fine-tune**, 30% of the way from the linear head to the fine-tuned weights, class weights balanced, 8 epochs" in card
+
+
 def test_calibration_is_told_in_numbers() -> None:
     assert (
         "## Calibration\n\nTemperature 1.410, fitted on 40 training rows that were held out. "

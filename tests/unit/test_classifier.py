@@ -10,7 +10,6 @@ from sklearn.exceptions import NotFittedError
 
 from headgate.errors import BadInput, Terminal
 from headgate.model import training
-from headgate.model.batching import batches, scoring_batches
 from headgate.model.card import model_card
 from headgate.model.classifier import TransformerClassifier
 from headgate.model.linear_floor import fit_linear_floor
@@ -148,22 +147,6 @@ def test_a_long_text_is_read_at_its_head_and_tail(fitted: TransformerClassifier)
     filler = " no" * 5000
     long, short = f"yes please{filler} stop it", f"yes please{' no' * 100} stop it"
     assert np.allclose(fitted.predict_proba([long]), fitted.predict_proba([short]))
-
-
-def test_an_epoch_visits_every_row_once_in_batches_of_similar_length() -> None:
-    lengths = np.random.default_rng(0).integers(3, 200, 1000).tolist()
-    found = batches(lengths, 16, seed=3)
-    assert sorted(row for rows in found for row in rows) == list(range(1000))
-    assert {len(rows) for rows in found} <= {16, 1000 % 16}
-    padding = sum(max(lengths[r] for r in rows) * len(rows) for rows in found) / sum(lengths)
-    assert padding < 1.1
-    assert batches(lengths, 16, seed=3) == found != batches(lengths, 16, seed=4)
-
-
-def test_scoring_visits_every_row_once_whatever_its_length() -> None:
-    lengths = [100_000, 3, 5, 200, 7]
-    assert sorted(row for rows in scoring_batches(lengths) for row in rows) == [0, 1, 2, 3, 4]
-    assert list(scoring_batches([])) == []
 
 
 def test_the_linear_floor_learns_its_rows() -> None:
