@@ -3,9 +3,10 @@
 en de es fr it nl pl pt sv da ja zh, and Norwegian, Finnish and Czech where their words differ. All are lower case.
 """
 # ruff: noqa: SIM905  (word lists are read as text, not as lists)
+# ruff: noqa: RUF001  (full-width punctuation is what the programs write)
 
 WROTE = (
-    "wrote schrieb geschrieben escribió escribio écrit ecrit scritto schreef geschreven napisał napisała napisal pisze "
+    "wrote writes schrieb geschrieben escribió escribio écrit ecrit scritto schreef geschreven napisał napisała napisan napisal pisze "
     "escreveu skrev kirjoitti napsal 写道 寫道 のメール 書きました"
 ).split()
 
@@ -19,70 +20,106 @@ OPENERS = frozenset(
 
 FROM = frozenset("from von de da van od från fra expéditeur mittente lähettäjä 差出人 送信者 发件人 寄件者 寄件人".split())
 
+# Labels that only a mail's header has: a table of a journey has "From:", "To:" and "Date:" as well.
+TELLING = frozenset(
+    [
+        *"sent subject gesendet betreff enviado enviada asunto assunto envoyé objet inviato oggetto verzonden onderwerp".split(),
+        *"wysłano wysłane temat skickat ämne sendt emne lähetetty aihe odesláno předmět".split(),
+        *"送信日時 件名 发送时间 主题 寄件日期 主旨".split(),
+    ]
+)
+
 HEADER = frozenset(
     [
         *FROM,
-        *"sent to subject date cc bcc reply-to importance attachments organization".split(),
-        *"gesendet an betreff datum kopie antwort organisation".split(),
-        *"enviado para asunto fecha envoyé à objet inviato a oggetto data verzonden aan onderwerp".split(),
-        *"enviada assunto wysłano do temat dw skickat till ämne sendt til emne kopi vedhæftet lähetetty aihe".split(),
-        *"送信日時 宛先 件名 日時 发送时间 收件人 主题 抄送 日期 寄件日期 收件者 主旨 副本".split(),
+        *TELLING,
+        *"to date cc bcc reply-to importance attachments organization an datum kopie antwort organisation para fecha à objet".split(),
+        *"a data aan do dw till til dato kopi vedhæftet bijlage anhang anlagen 宛先 日時 日付 收件人 抄送 日期 收件者 副本".split(),
     ]
 )
 
 # Between dashes, as in "-----Original Message-----".
 SEPARATORS = frozenset(
     (
-        "original message|original appointment|forwarded message|ursprüngliche nachricht|originalnachricht|weitergeleitete nachricht|"
-        "mensaje original|mensaje reenviado|message d'origine|message original|message transféré|message initial|messaggio originale|"
-        "messaggio inoltrato|oorspronkelijk bericht|doorgestuurd bericht|wiadomość oryginalna|oryginalna wiadomość|"
-        "wiadomość przekazana dalej|mensagem original|mensagem encaminhada|ursprungligt meddelande|originalmeddelande|"
-        "vidarebefordrat meddelande|oprindelig meddelelse|videresendt besked|opprinnelig melding|元のメッセージ|転送メッセージ|"
-        "原始邮件|邮件原件|原始郵件|转发邮件|轉寄郵件"
+        "original message|original appointment|forwarded message|ursprüngliche nachricht|originalnachricht|original-nachricht|"
+        "weitergeleitete nachricht|mensaje original|mensaje reenviado|message d'origine|message original|message transféré|"
+        "message initial|"
+        "messaggio originale|messaggio inoltrato|oorspronkelijk bericht|doorgestuurd bericht|wiadomość oryginalna|oryginalna wiadomość|"
+        "wiadomość przekazana dalej|treść przekazanej wiadomości|treść oryginalnej wiadomości|mensagem original|mensagem encaminhada|"
+        "mensagem reencaminhada|ursprungligt meddelande|originalmeddelande|vidarebefordrat meddelande|oprindelig meddelelse|"
+        "oprindelig besked|videresendt besked|videresendt meddelelse|opprinnelig melding|videresendt melding|"
+        "元のメッセージ|転送メッセージ|転送されたメッセージ|原始邮件|邮件原件|原始郵件|原始信件|转发邮件|转发的消息|"
+        "转发邮件信息|回复的原邮件|转发的邮件|轉寄郵件"
     ).split("|")
 )
 
 FORWARDED = tuple(
     (
-        "begin forwarded message|anfang der weitergeleiteten nachricht|début du message réexpédié|inicio del mensaje reenviado|"
-        "inizio messaggio inoltrato|begin doorgestuurd bericht|original message processed by david"
+        "begin forwarded message|anfang der weitergeleiteten nachricht|début du message réexpédié|début du message transféré|"
+        "inicio del mensaje reenviado|inizio messaggio inoltrato|begin doorgestuurd bericht|początek przekazywanej wiadomości|"
+        "início da mensagem encaminhada|início da mensagem reencaminhada|vidarebefordrat brev:|start på videresendt besked|"
+        "転送されたメッセージ:|転送されたメッセージ：|开始转发的邮件|開始轉寄郵件|以下是轉寄的郵件|original message processed by david"
     ).split("|")
 )
 
-# The whole line is one of these, apart from a device's or program's name.
+# A line that starts with one of these and names one of the products was written by the product.
 SENT_FROM = tuple(
     (
-        "sent from my|sent from a|sent from mail for|sent from outlook|sent from yahoo|sent from proton|sent via|sent on the go|"
-        "sent with|get outlook for|gesendet von|von meinem|diese nachricht wurde von meinem|holen sie sich outlook|envoyé de|envoyé depuis|"
-        "télécharger outlook|obtenir outlook|enviado desde mi|enviado desde|enviado do meu|enviado de|enviado a partir|obtener outlook|"
-        "obter o outlook|inviato da|scarica outlook|ottieni outlook|verzonden vanaf|verstuurd vanaf|verzonden met|outlook voor|"
-        "wysłano z|wysłane z|pobierz outlook|skickat från|hämta outlook|sendt fra|hent outlook|lähetetty|odesláno z|"
-        "iphoneから送信|私のiphoneから|从我的|發自我的|发自我的|来自我的"
+        "sent from|sent via|sent with|sent using|get outlook|gesendet von|gesendet mit|von meinem|von meiner|"
+        "diese nachricht wurde von meinem|holen sie sich outlook|laden sie outlook|outlook für|envoyé de|envoyé depuis|"
+        "envoyé à partir|envoyé avec|télécharger outlook|obtenir outlook|obtenez outlook|enviado desde|enviado de|enviado do|"
+        "enviado a partir|enviado con|enviado com|obtener outlook|descargar outlook|obter o outlook|baixar o outlook|inviato da|"
+        "scarica outlook|ottieni outlook|verzonden v|verstuurd v|verzonden met|outlook voor|download outlook|wysłano z|wysłane z|"
+        "pobierz |uzyskaj |skickat från|skickades från|hämta outlook|skaffa outlook|sendt fra|hent outlook|få outlook|lähetetty|"
+        "odesláno z|iphoneから送信|私の|从我的|從我的|發自我的|发自我的|来自我的|获取 outlook|獲取 outlook|取得 outlook|从 |從 "
+    ).split("|")
+)
+SENT_FROM_ENDS = ("から送信", "を入手", "傳送", "发送")
+PRODUCTS = tuple(
+    (
+        "iphone|ipad|ios|android|galaxy|samsung|outlook|blackberry|huawei|xiaomi|nokia|windows|mail|correo|courrier|posta|poczta|e-post|"
+        "yahoo|proton|gmx|web.de|spark|superhuman|phone|mobil|móvil|celular|telefon|teléfono|téléphone|smartphone|handy|"
+        "tablet|手机|手機|メール"
     ).split("|")
 )
 
 # The whole line is one of these, apart from punctuation; what follows is a name and an address.
 CLOSINGS = frozenset(
     (
-        "best|best regards|kind regards|warm regards|warmest regards|regards|kindest regards|many thanks|thanks|thank you|"
-        "thanks and regards|thanks & regards|thx|cheers|all the best|best wishes|with best regards|with kind regards|sincerely|"
-        "sincerely yours|yours sincerely|yours faithfully|yours truly|respectfully|rgds|brgds|br|kr|ta|warmly|"
-        "mit freundlichen grüßen|mit freundlichen grüssen|mit freundlichem gruß|mit besten grüßen|freundliche grüße|"
-        "freundliche grüsse|viele grüße|viele grüsse|viele gruesse|beste grüße|beste grüsse|liebe grüße|lg|mfg|vg|gruß|grüße|gruss|"
-        "herzliche grüße|schöne grüße|mit freundlichen gruessen|besten gruß|"
-        "saludos|un saludo|saludos cordiales|un cordial saludo|atentamente|cordialmente|gracias|muchas gracias|"
-        "cordialement|bien cordialement|bien à vous|salutations|salutations distinguées|meilleures salutations|merci|"
-        "bonne journée|bonne réception|cdlt|bien à toi|"
-        "cordiali saluti|distinti saluti|saluti|grazie|un saluto|a presto|"
-        "met vriendelijke groet|met vriendelijke groeten|vriendelijke groet|hartelijke groet|hartelijke groeten|groet|groeten|groetjes|"
-        "mvg|bedankt|dank u|"
-        "z poważaniem|z powazaniem|pozdrawiam|pozdrowienia|z wyrazami szacunku|dziękuję|"
-        "atenciosamente|cumprimentos|com os melhores cumprimentos|melhores cumprimentos|abraço|abraços|obrigado|obrigada|att|"
-        "med vänlig hälsning|med vänliga hälsningar|vänliga hälsningar|vänlig hälsning|hälsningar|bästa hälsningar|mvh|vh|tack|"
-        "med venlig hilsen|venlig hilsen|med vennlig hilsen|vennlig hilsen|hilsen|bedste hilsner|de bedste hilsner|dbh|kh|knus|tak|"
-        "på forhånd tak|hilsner|ystävällisin terveisin|terveisin|s pozdravem|s úctou|děkuji|"
-        "以上、よろしくお願いいたします|よろしくお願いいたします|よろしくお願いします|宜しくお願い致します|敬具|"
-        "此致|敬礼|谢谢|祝好|顺祝商祺|謝謝|此致敬礼"
+        "best|best regards|kind regards|warm regards|warmest regards|regards|kindest regards|thanks and regards|thanks & regards|"
+        "thanks and best regards|thanks and kind regards|all the best|best wishes|with best regards|with kind regards|with regards|"
+        "sincerely|sincerely yours|yours sincerely|yours faithfully|yours truly|yours|respectfully|rgds|brgds|br|kr|warmly|"
+        "have a nice day|have a great day|mit freundlichen grüßen|mit freundlichen grüssen|mit freundlichem gruß|"
+        "mit freundlichem gruss|mit besten grüßen|mit besten grüssen|freundliche grüße|freundliche grüsse|viele grüße|viele grüsse|"
+        "viele gruesse|beste grüße|beste grüsse|liebe grüße|liebe grüsse|lg|mfg|vg|gruß|grüße|gruss|grüsse|herzliche grüße|"
+        "herzliche grüsse|schöne grüße|mit freundlichen gruessen|besten gruß|hochachtungsvoll|saludos|un saludo|saludos cordiales|"
+        "un cordial saludo|atentamente|cordialmente|un abrazo|quedo a la espera|reciba un cordial saludo|cordialement|"
+        "bien cordialement|très cordialement|bien à vous|salutations|salutations distinguées|sincères salutations|"
+        "meilleures salutations|cordiales salutations|bonne journée|belle journée|bonne réception|cdlt|bien à toi|cordiali saluti|"
+        "distinti saluti|saluti|un saluto|un cordiale saluto|a presto|buona giornata|met vriendelijke groet|"
+        "met vriendelijke groeten|vriendelijke groet|vriendelijke groeten|hartelijke groet|hartelijke groeten|met hartelijke groet|"
+        "met hartelijke groeten|groet|groeten|groetjes|mvg|z poważaniem|z powazaniem|pozdrawiam|pozdrowienia|serdecznie pozdrawiam|"
+        "pozdrawiam serdecznie|z wyrazami szacunku|miłego dnia|atenciosamente|cumprimentos|com os melhores cumprimentos|"
+        "melhores cumprimentos|abraço|abraços|um abraço|att|med vänlig hälsning|med vänliga hälsningar|vänliga hälsningar|"
+        "vänlig hälsning|vänligen|hälsningar|bästa hälsningar|varma hälsningar|mvh|vh|med venlig hilsen|venlig hilsen|"
+        "med vennlig hilsen|vennlig hilsen|hilsen|bedste hilsner|de bedste hilsner|dbh|kh|knus|hilsner|mange hilsner|"
+        "mange hilsener|kærlig hilsen|ystävällisin terveisin|terveisin|s pozdravem|s úctou|以上、よろしくお願いいたします|"
+        "よろしくお願いいたします|よろしくお願いします|"
+        "宜しくお願い致します|よろしくお願い致します|宜しくお願いいたします|何卒よろしくお願いいたします|"
+        "何卒よろしくお願い申し上げます|何卒宜しくお願い申し上げます|よろしくお願い申し上げます|"
+        "どうぞよろしくお願いいたします|"
+        "どうぞよろしくお願いします|引き続きよろしくお願いいたします|今後ともよろしくお願いいたします|敬具|草々|此致|敬礼|"
+        "敬禮|祝好|顺祝商祺|順頌商祺|顺颂商祺|祝商祺|此致敬礼|祝您工作愉快|祝工作愉快|祝工作顺利"
+    ).split("|")
+)
+
+# As above, but people also write them in the middle of a mail: what follows has to look like a name.
+THANKS = frozenset(
+    (
+        "thanks|thank you|many thanks|thanks again|thanks in advance|thank you very much|thx|cheers|ta|ciao|danke|vielen dank|"
+        "besten dank|danke im voraus|gracias|muchas gracias|gracias de antemano|merci|merci beaucoup|merci d'avance|"
+        "merci par avance|grazie|grazie mille|bedankt|alvast bedankt|dank u|dank je|dziękuję|z góry dziękuję|obrigado|obrigada|"
+        "muito obrigado|muito obrigada|tack|tack på förhand|tak|mange tak|på forhånd tak|děkuji|谢谢|謝謝"
     ).split("|")
 )
 

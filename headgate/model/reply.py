@@ -6,22 +6,46 @@ time is linear in length on every input.
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 
-from headgate.model.mail_words import CLOSINGS, FORWARDED, FROM, HEADER, LEGAL, NOTICES, OPENERS, SENT_FROM, SEPARATORS, WROTE
+from headgate.model.mail_words import (
+    CLOSINGS,
+    FORWARDED,
+    FROM,
+    HEADER,
+    LEGAL,
+    NOTICES,
+    OPENERS,
+    PRODUCTS,
+    SENT_FROM,
+    SENT_FROM_ENDS,
+    SEPARATORS,
+    TELLING,
+    THANKS,
+    WROTE,
+)
 
 LOOK = 400
+LONGEST_MARK = 60
 ATTRIBUTION_LINES = 4
 SIGNATURE_LINES = 14
 SHORTEST = min(map(len, SEPARATORS))
 SIGNATURE_MARKS = ("--", "---", "__", "—")
-HEADER_LABEL = re.compile(r"[*_ \t]{0,4}([^\W\d][\w-]{0,16})[ \u00a0]?[*_]{0,2}[ \u00a0]?[:\uff1a]")
+HEADER_LABEL = re.compile(r"[*_ \t]{0,4}([^\W\d][\w-]{0,16})(?: (?:el|em|il|le|am|op))?[ \u00a0]?[*_]{0,2}[ \u00a0]?[:\uff1a]")
 DATED_OR_ADDRESSED = re.compile(r"[\d<]")
 ADDRESS = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}")
 DATE_START = re.compile(r"[\[(]?\d{1,4}(?:[-./年]|\. | [^\W\d]{3})")
 SIGNED = re.compile(r"(?:[-\u2013\u2014] ?|/)[^\W\d_a-zà-öø-ÿ][\w.'-]{0,30}(?: [^\W\d_][\w.'-]{0,30}){0,3}$")
-CLOSING_ENDS = ",.!;: \uff0c\u3002\u3001"
+DATE_AND_TIME = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\D{1,12}\d{1,2}[:.]\d{2}")
+NAME = re.compile(
+    r"(?:[^\W\d_][\w.'-]{0,30}|[^\W\d_a-zà-öø-ÿ][\w.'-]{0,30}(?: (?:de|van|von|der|den|la|di|da|[^\W\d_a-zà-öø-ÿ][\w.'-]{0,30})){1,4})"
+)
+POSTSCRIPT = re.compile(r"(?:p\.? ?s\.?|p\.d\.)(?=[ :,-])", re.IGNORECASE)
+REACHED_AT = re.compile(r"@|https?:|www\.|〒|\btel\b|電話|电话", re.IGNORECASE)
+FRAME = re.compile(r"[-=_*~━─═＝―＊ー◇◆☆★□■ ]{8,}")  # noqa: RUF001  (as the mails have them)
+CLOSING_ENDS = ",.!;: \uff0c\u3002\u3001\uff01"
 TRIMMED = " \t\u00a0\u200b\ufeff"
-DASHES = "-_=*\u2014\u2013"
+DASHES = "-_=*\u2014\u2013\u2500\u2501"
 QUOTED = (">", "\uff1e")
 COLONS = (":", "\uff1a")
 RULED = ("-", "_", "=", "*", "\u2014")
@@ -61,6 +85,8 @@ def _without_history(lines: list[str]) -> list[str]:
 def _attribution(lines: list[str], at: int) -> int:
     """How many lines "On ..., Kim Lee <kim@example.com> wrote:" takes from here; 0 if it does not start here."""
     first = lines[at][:LOOK]
+    if first.endswith(COLONS) and DATE_AND_TIME.search(first) and any(word in first.lower() for word in WROTE):
+        return 1
     if not DATED_OR_ADDRESSED.search(first) or not (_dated_start(first) or ("<" in first and ADDRESS.search(first))):
         return 0
     joined = ""
@@ -95,15 +121,19 @@ def _quoted_next(lines: list[str], at: int) -> bool:
 def _separator(line: str) -> bool:
     if line.startswith(RULED):
         return SHORTEST < len(line) <= LOOK and line.strip(DASHES + TRIMMED + ":").lower() in SEPARATORS
-    return line[:LOOK].lower().startswith(FORWARDED)
+    return len(line) <= LONGEST_MARK and line.lower().startswith(FORWARDED)
 
 
 def _header_block(lines: list[str], at: int) -> bool:
-    """Whether "From: ..." and another mail header start here."""
-    if _label(lines[at]) not in FROM:
+    """Whether "From: ..." and another mail header start here; or, some programs have it so, others and "From: ..." among them."""
+    first = _label(lines[at])
+    if first not in HEADER:
         return False
-    following = [_label(line) for line in lines[at + 1 : at + 4]]
-    return sum(1 for label in following if label in HEADER) >= 1
+    block = list(takewhile(lambda line: _label(line) in HEADER, lines[at + 1 : at + 5]))
+    labels = {first, *map(_label, block)}
+    enough = 1 if first in FROM else 2
+    told = labels & TELLING or any("@" in line[:LOOK] or "*" in line[:3] for line in (lines[at], *block))
+    return len(block) >= enough and bool(labels & FROM) and bool(told)
 
 
 def _label(line: str) -> str:
@@ -122,22 +152,45 @@ def _rule(line: str) -> bool:
 
 
 def _without_signature(lines: list[str]) -> list[str]:
-    kept = [line for line in lines[: _signature(lines)] if not _sent_from(line)]
+    start = _signature(lines)
+    kept = [line for line in lines[:start] if not _sent_from(line)]
     end = _last(kept)
-    if end > 1 and len(kept[end - 1]) <= 60 and SIGNED.match(kept[end - 1]):
+    if end > 1 and len(kept[end - 1]) <= LONGEST_MARK and SIGNED.match(kept[end - 1]):
         end -= 1
     while end > 0 and not kept[end - 1].strip(DASHES + TRIMMED):
         end -= 1
-    return kept[:end]
+    return [*kept[:end], *_postscript(lines[start:])]
 
 
 def _signature(lines: list[str]) -> int:
     """Where the signature starts: a line of its own such as "--" or "Best regards," not far above the end, with text before it."""
     filled = [at for at, line in enumerate(lines) if line]
-    for at in filled[1:][-SIGNATURE_LINES:]:
-        if lines[at] in SIGNATURE_MARKS or _closing(lines[at]):
+    following = [*filled[1:], len(lines)]
+    for at, after in list(zip(filled, following, strict=False))[1:][-SIGNATURE_LINES:]:
+        if lines[at] in SIGNATURE_MARKS or _closing(lines[at]) or _framed(lines, at):
+            return at
+        if _said(lines[at], THANKS) and (after == len(lines) or _name(lines[after])):
             return at
     return len(lines)
+
+
+def _framed(lines: list[str], at: int) -> bool:
+    """Whether a ruled line starts a block with an address or telephone number, as Japanese signatures do."""
+    if len(lines[at]) > LOOK or not FRAME.fullmatch(lines[at]):
+        return False
+    block = lines[at + 1 :]
+    return all(len(line) <= LONGEST_MARK for line in block) and any(REACHED_AT.search(line) for line in block)
+
+
+def _name(line: str) -> bool:
+    return len(line) <= LONGEST_MARK and NAME.fullmatch(line.rstrip(",")) is not None
+
+
+def _postscript(signature: list[str]) -> Iterator[str]:
+    starts = (at for at, line in enumerate(signature) if POSTSCRIPT.match(line))
+    if (start := next(starts, None)) is not None:
+        yield ""
+        yield from takewhile(bool, signature[start:])
 
 
 def _last(lines: list[str]) -> int:
@@ -145,11 +198,18 @@ def _last(lines: list[str]) -> int:
 
 
 def _closing(line: str) -> bool:
-    return len(line) <= 60 and line.rstrip(CLOSING_ENDS).lower() in CLOSINGS
+    return _said(line, CLOSINGS) or any(mark in line and all(_said(part, CLOSINGS) for part in line.split(mark)) for mark in (" / ", " | "))
+
+
+def _said(line: str, words: frozenset[str]) -> bool:
+    return len(line) <= LONGEST_MARK and line.strip(CLOSING_ENDS).lower() in words
 
 
 def _sent_from(line: str) -> bool:
-    return len(line) <= 90 and line.lower().startswith(SENT_FROM) and not re.search(r"[,!?。]|\.\s", line)
+    if len(line) > 90 or re.search(r"[,!?。]|\.\s", line):
+        return False
+    lower = line.lower()
+    return (lower.startswith(SENT_FROM) or lower.endswith(SENT_FROM_ENDS)) and any(product in lower for product in PRODUCTS)
 
 
 def _without_notices(lines: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reply_mails import LANGUAGES, mails
 
 from headgate.model.filters import FilterConfig, Prepared, current_reply, machine_mail, normalise, post_score, pre_score
 
@@ -29,9 +30,28 @@ def test_every_expectation_of_the_english_reply_parsers_holds(shared: Path) -> N
     assert [case["id"] for case in cases(shared, "mail_reply_github") if not holds(case)] == []
 
 
-def test_nine_in_ten_multilingual_expectations_hold(shared: Path) -> None:
+def test_all_but_one_multilingual_expectation_holds(shared: Path) -> None:
+    """The one that fails wants the greeting cut as well."""
     found = cases(shared, "mail_reply_multilingual")
-    assert sum(map(holds, found)) >= 0.9 * len(found)
+    assert [case["id"] for case in found if not holds(case)] == ["mail_reply_multilingual/0011"]
+    assert len(found) == 22
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_ways_of_mail_programs_are_known_in_every_language(language: str) -> None:
+    assert [mail for spoken, reply, mail in mails() if spoken == language and current_reply(mail) != reply] == []
+
+
+def test_texts_without_history_are_left_alone(shared: Path) -> None:
+    """One text of 17,622 starts with quotation marks: its writer marks all of it as quoted."""
+    files = [*(shared / "data").glob("*/test.jsonl"), shared / "data" / "email_intent_parakweet" / "train.jsonl"]
+    rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    changed = [row["id"] for row in rows if current_reply(row["text"]) != _trimmed(row["text"])]
+    assert changed == ["email_intent_parakweet/train/00000"]
+
+
+def _trimmed(text: str) -> str:
+    return "\n".join(line.strip(" \t\u00a0\u200b\ufeff") for line in normalise(text).split("\n"))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +113,11 @@ def test_signatures_and_disclaimers_are_cut(signature: str) -> None:
         "On your remote host you can run:\n\nmake",
         "As I wrote in 2024:\n\nno budget.",
         "Sent from my desk, which is much easier than my phone.",
+        "Sent via courier yesterday",
+        "Von meinem Chef kommt ein Nein",
+        "Hi Kim,\n\nThanks.\n\nCan we talk on Tuesday?",
+        "I shall travel.\n\nFrom: Berlin\nTo: Munich\nDate: 3 May\n\nSo not this week.",
+        "Three of them:\n----------\nA, B and C.",
         "- one\n- two\n- and a third thing",
         "From: where do you have my address?",
         "Please write to bob@example.com:\nhe decides.",
@@ -104,6 +129,26 @@ def test_signatures_and_disclaimers_are_cut(signature: str) -> None:
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
     assert current_reply(text) == text
+
+
+def test_a_postscript_below_the_signature_is_kept() -> None:
+    assert (
+        current_reply("Yes.\n\nBest regards\nJo Park\n\nP.S. Bring the price list.\n\nMill & Sons") == "Yes.\n\nP.S. Bring the price list."
+    )
+
+
+@pytest.mark.parametrize(
+    "closing", ["Thanks,\nJo", "Thanks\n\nJo van den Berg", "Cheers\njo", "Mit freundlichen Grüßen / Kind regards\nJo", "Merci"]
+)
+def test_thanks_above_a_name_close_a_mail(closing: str) -> None:
+    assert current_reply(f"Not this year.\n\n{closing}") == "Not this year."
+
+
+def test_a_framed_signature_is_cut() -> None:
+    assert (
+        current_reply("木曜日で問題ございません。\n\n━━━━━━━━━━━━\n株式会社ミル 朴\nTEL 03-5550-0100\n━━━━━━━━━━━━")
+        == "木曜日で問題ございません。"
+    )
 
 
 def test_answers_between_quoted_lines_are_kept() -> None:
@@ -129,7 +174,25 @@ def test_no_text_breaks_the_filters_and_a_reply_is_never_longer(parts: list[str]
 
 
 @pytest.mark.parametrize(
-    "unit", ["On ", "On 1 2 x\n", "From: a\n", "\n", "Am 1.2 x schrieb ", "--\n", "Best,\n", "a:\n", "<a@b.c>\n", ">", "i am "]
+    "unit",
+    [
+        "On ",
+        "On 1 2 x\n",
+        "From: a\n",
+        "\n",
+        "Am 1.2 x schrieb ",
+        "--\n",
+        "Best,\n",
+        "a:\n",
+        "<a@b.c>\n",
+        ">",
+        "i am ",
+        "Sent: a\n",
+        "Thanks\n",
+        "P.S. ",
+        "====\n" * 3,
+        "A b ",
+    ],
 )
 def test_hostile_texts_cost_work_in_proportion_to_their_length(unit: str) -> None:
     def calls(size: int) -> int:
