@@ -49,6 +49,7 @@ lock: install
 	echo 'uv==0.13.9' | $(BIN)/uv pip compile - --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/bootstrap.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --override requirements/overrides.txt --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" -o requirements/lock.txt
+	$(BIN)/python -m headgate.model.serving_lock requirements/lock.txt
 
 clean: stop
 	rm -rf .headgate

@@ -131,6 +131,9 @@ def train(
 def wrap(
     classifier: Annotated[Path, Classifier],
     out: Annotated[Path, typer.Option(help="folder for the bundle", file_okay=False, show_default=False)],
+    private_package: Annotated[
+        list[Path] | None, typer.Option(help="folder or wheel that goes into the bundle as a wheel; may be given again", exists=True)
+    ] = None,
 ) -> None:
     """Wrap a saved classifier as a bundle that serves without torch.
 
@@ -142,7 +145,9 @@ def wrap(
     from headgate.model.wrapping import wrap as wrap_classifier
 
     read_record(classifier)
-    bundle = wrap_classifier(classifier, out, read_filters(classifier), provenance_of(classifier), card_of(classifier))
+    bundle = wrap_classifier(
+        classifier, out, read_filters(classifier), provenance_of(classifier), card_of(classifier), private_packages=private_package or ()
+    )
     typer.echo(f"bundle {bundle.digest} in {out}\nnext: headgate serve {out}")
 
 

@@ -80,6 +80,12 @@ class Filters(Section):
     )
 
 
+class Bundle(Section):
+    """What a bundle carries beside the model."""
+
+    private_packages: tuple[Path, ...] = Field((), description="folders or wheels that go into the bundle, for filters of your own")
+
+
 class DataChecks(Section):
     """Bounds of the data checks on each new data version."""
 
@@ -149,6 +155,7 @@ class ModelSettings(Section):
     sanity_rows: int = Field(120, ge=20, description="rows that sanity_check trains on")
     train: Train = Train()
     filters: Filters = Filters()
+    bundle: Bundle = Bundle()
     data_checks: DataChecks = DataChecks()
     gates: Gates = Gates()
     load_test: LoadTest = LoadTest()

@@ -92,6 +92,7 @@ def wrap_subset(subset: Subset, classifier: Path) -> Path:
         out,
         FilterConfig(**settings.filters.model_dump()),
         {"model": subset.model, "commit": commit(), "purpose": "sanity check"},
+        private_packages=settings.bundle.private_packages,
     )
     return out
 

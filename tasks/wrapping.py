@@ -34,7 +34,8 @@ def wrap_bundle(candidate: Candidate, classifier: Path) -> WrappedBundle:
             "train": settings.train.model_dump(mode="json")
         }
         card = model_card(candidate.model, read_record(classifier), provenance)
-        wrap(classifier, out, FilterConfig(**settings.filters.model_dump()), provenance, card)
+        filters = FilterConfig(**settings.filters.model_dump())
+        wrap(classifier, out, filters, provenance, card, private_packages=settings.bundle.private_packages)
     digest = open_bundle(out).digest
     get_run_logger().info("bundle %s in %s", digest[:12], out)
     return WrappedBundle(path=out, digest=digest)

@@ -12,9 +12,10 @@ from typing import Any
 from headgate.errors import BadBundle
 from headgate.model.artifact import MAX_TEXT_BYTES, check_folder, read_json, told
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
 REQUIRED = ("calibration.json", "engine.json", "examples.jsonl", "filters.json", "labels.json", "provenance.json", "tokenizer.json")
+REQUIRED_SINCE_2 = ("model_card.md", "requirements.txt", "sbom.cdx.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,15 @@ def open_bundle(path: Path | str) -> Bundle:
     folder = Path(path)
     manifest = _manifest(folder)
     files: dict[str, str] = manifest["files"]
-    faults = [f"{name} is not listed" for name in REQUIRED if name not in files]
+    faults = [f"{name} is not listed" for name in _required(manifest) if name not in files]
     faults += check_folder(folder, files, MANIFEST)
     if faults:
         raise BadBundle(f"{folder} is not the bundle that was written, {len(faults)} fault(s):\n{told(faults)}")
     return Bundle(folder, digest_of(files), manifest)
+
+
+def _required(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    return REQUIRED if manifest["format_version"] == 1 else (*REQUIRED, *REQUIRED_SINCE_2)
 
 
 def digest_of(files: Mapping[str, str]) -> str:
@@ -78,8 +83,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as fault:
         raise BadBundle(f"{folder / MANIFEST} cannot be read: {fault}") from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
-    if version != FORMAT_VERSION or isinstance(version, bool):
-        raise BadBundle(f"{folder}: expected format_version {FORMAT_VERSION}, found {version!r}; use the headgate that wrote it")
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise BadBundle(f"{folder}: expected format_version 1 to {FORMAT_VERSION}, found {version!r}; use the headgate that wrote it")
     found: dict[str, Any] = manifest
     files = found.get("files")
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):

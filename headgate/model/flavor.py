@@ -23,6 +23,7 @@ from headgate.model.bundle import open_bundle
 from headgate.model.classifier import TransformerClassifier
 from headgate.model.runtime import Message, Runtime
 from headgate.model.saved import read_record
+from headgate.model.serving_lock import parse
 
 FLAVOR = "headgate"
 FOLDER = "headgate"
@@ -122,8 +123,8 @@ def _requirements(kind: Kind, target: Path) -> list[str]:
     if kind == "classifier":
         return _pinned(TRAINED_WITH)
     wheels = sorted(wheel.relative_to(target).as_posix() for wheel in (target / FOLDER / "wheels").glob("*.whl"))
-    public = (target / FOLDER / "requirements.txt").read_text().splitlines()
-    return [*wheels, *_pinned(("mlflow", "pandas")), *public]
+    public = parse((target / FOLDER / "requirements.txt").read_text()).values()
+    return [*wheels, *_pinned(("mlflow", "pandas")), *(f"{package.name}=={package.version}" for package in public)]
 
 
 def _pinned(names: Iterable[str]) -> list[str]:

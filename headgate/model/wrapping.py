@@ -16,9 +16,12 @@ from headgate.model.artifact import sha256_file
 from headgate.model.bundle import FORMAT_VERSION, MANIFEST, Bundle, open_bundle
 from headgate.model.export import export_onnx, reference_logits
 from headgate.model.filters import FilterConfig, pre_score
+from headgate.model.private_packages import add_private
 from headgate.model.runtime import Message, Runtime, softmax
 from headgate.model.saved import read_record
-from headgate.model.wheel import build_wheel, serving_requirements
+from headgate.model.sbom import write_sbom
+from headgate.model.serving_lock import serving_lock, written
+from headgate.model.wheel import build_wheel
 
 MAX_PROBABILITY_CHANGE = 1e-4
 RECORDED_DECIMALS = 4
@@ -36,10 +39,18 @@ EXAMPLES = (
 )
 
 
-def wrap(classifier_dir: Path, out: Path, filters: FilterConfig, provenance: Mapping[str, Any], card: str | None = None) -> Bundle:
+def wrap(
+    classifier_dir: Path,
+    out: Path,
+    filters: FilterConfig,
+    provenance: Mapping[str, Any],
+    card: str | None = None,
+    private_packages: Sequence[Path] = (),
+) -> Bundle:
     """Write the bundle of a saved classifier at `out` and open it.
 
     provenance: any JSON, the same for the same inputs (no times, no paths of this machine). card: the model card in Markdown.
+    private_packages: folders or wheels that go into the bundle as wheels.
     Writing the same bundle again is harmless; BadInput if `out` holds anything else.
     """
     record = read_record(classifier_dir)
@@ -47,6 +58,7 @@ def wrap(classifier_dir: Path, out: Path, filters: FilterConfig, provenance: Map
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         folder = Path(temporary) / "bundle"
         folder.mkdir()
+        _write_supplies(folder, private_packages)
         _write_files(classifier_dir, folder, record, filters, provenance, card)
         return _publish(folder, out)
 
@@ -66,14 +78,20 @@ def _write_files(
     _write_json(folder / "provenance.json", _plain(provenance))
     _write_json(folder / "engine.json", _engine(classifier, record))
     (folder / "model_card.md").write_text(card or _card(labels, record, provenance), encoding="utf-8")
-    (folder / "requirements.txt").write_text(serving_requirements(), encoding="utf-8")
-    build_wheel(folder / "wheels")
     (folder / "examples.jsonl").write_text("")
     _write_manifest(folder)
     runtime = Runtime.load(folder)
     _check_same_answers(runtime, network)
     (folder / "examples.jsonl").write_text(_recorded(runtime), encoding="utf-8")
     _write_manifest(folder)
+
+
+def _write_supplies(folder: Path, private_packages: Sequence[Path]) -> None:
+    """What the engine needs around it: our own wheel, private ones, and the lock of the public packages."""
+    locked = serving_lock()
+    build_wheel(folder / "wheels")
+    needed = add_private(private_packages, folder / "wheels", locked)
+    (folder / "requirements.txt").write_text(written({**locked, **needed}.values()), encoding="utf-8")
 
 
 def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +149,7 @@ def _publish(folder: Path, out: Path) -> Bundle:
 
 
 def _write_manifest(folder: Path) -> None:
+    write_sbom(folder)
     files = {file.relative_to(folder).as_posix(): sha256_file(file) for file in sorted(folder.rglob("*")) if file.is_file()}
     files.pop(MANIFEST, None)
     _write_json(folder / MANIFEST, {"format_version": FORMAT_VERSION, "files": files})

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from headgate.data.version import DataVersion
 from headgate.lake import Lake
+from headgate.model.private_packages import sources_digest
 from headgate.record import Record, canonical
 from headgate.release.approval import decision_of
 from headgate.release.champion import champion
@@ -45,9 +46,11 @@ class Standing(Record):
 
 
 def candidate_key(data: DataVersion, regression: DataVersion, settings: ModelSettings) -> str:
-    """16 hex digits over all that training and testing depend on: data, frozen rows and the model's settings."""
+    """16 hex digits over all that training and testing depend on: data, frozen rows, the model's settings and private packages."""
     parts: dict[str, Any] = {"data": data.digest, "regression": regression.digest}
     parts |= settings.model_dump(mode="json", include={"train", "filters", "gates", "labels", "data_checks"})
+    if packages := settings.bundle.private_packages:
+        parts["private_packages"] = sources_digest(packages)
     return hashlib.sha256(canonical(parts)).hexdigest()[:16]
 
 
