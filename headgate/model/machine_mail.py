@@ -67,6 +67,10 @@ BOUNCE_TEXT = re.compile(
     r"your message (?:to .{1,80} )?(?:could not be delivered|couldn't be delivered|wasn't delivered)|"
     r"the following (?:message to|addresse?s? had|recipients?) .{0,80}(?:undeliverable|failed|could not|permanent|errors))"
 )
+FORWARDED_BOUNCE = re.compile(
+    r"[^\n]{0,40}\n{0,3}\W{0,20}(?:begin forwarded message|forwarded message|original message)"
+    r"\W{1,30}from:[^\n]{0,80}(?:mailer-daemon|postmaster)"
+)
 REPORT_TEXT = re.compile(r"this is an? .{0,30}(?:email )?abuse report")
 AWAY = re.compile(
     r"(?:i am|i'm|i will be|i'll be) (?:currently )?(?:out of (?:the )?office|away from (?:the office|my desk)|"
@@ -137,7 +141,7 @@ def _by_subject(subject: str) -> str | None:
 
 def _by_text(text: str) -> str | None:
     start = text.lstrip()
-    if BOUNCE_TEXT.match(start):
+    if BOUNCE_TEXT.match(start) or FORWARDED_BOUNCE.match(start):
         return "bounce"
     if REPORT_TEXT.match(start):
         return "complaint_report"
