@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from headgate.errors import BadInput, Terminal
 
 FILE = "serving_lock.txt"
-ROOTS = ("httptools", "numpy", "onnxruntime", "orjson", "prometheus-client", "starlette", "tokenizers", "uvicorn", "uvloop")
+ROOTS = ("httptools", "numpy", "onnxruntime", "orjson", "tokenizers", "uvloop")
 # Declared by onnxruntime and tokenizers, and imported by neither where a model file is scored: tests/contract/test_wheel.py runs without.
 NEVER_IMPORTED = frozenset({"flatbuffers", "huggingface-hub", "packaging", "protobuf", "sympy"})
 DECIDE_ANSWERS = ("numpy", "onnxruntime", "tokenizers")

@@ -1,4 +1,4 @@
-"""`python -m headgate.serving BUNDLE`: the serving command without anything that starts slowly."""
+"""`python -m headgate.serving BUNDLE`, which `headgate serve BUNDLE` is too: nothing here starts slowly."""
 
 import argparse
 import sys
@@ -9,22 +9,20 @@ from headgate.errors import HeadgateError
 from headgate.serving.config import COHORTS
 from headgate.serving.server import run
 
+EXAMPLE = """
+example:
+  headgate serve out/bundle --port 8080
+  curl -s localhost:8080/invocations -H 'Content-Type: application/json' -d '{"instances": [{"text": "Call me on Thursday"}]}'
 
-def main(arguments: Sequence[str] | None = None) -> int:
+GET /ping, /livez, /readyz, /metrics and /openapi.json tell about it; POST /feedback takes corrected labels.
+SIGTERM answers what is under way and ends within 30 s; SIGHUP is ignored.
+"""
+
+
+def main(arguments: Sequence[str] | None = None, program: str = "python -m headgate.serving") -> int:
     """Serve a bundle; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m headgate.serving", description="Serve a bundle over HTTP.")
-    parser.add_argument("bundle", type=Path, help="folder that `headgate wrap` wrote")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for a free one (default: %(default)s)")
-    parser.add_argument("--log-dir", type=Path, help="folder of the prediction log (default: none is kept)")
-    parser.add_argument(
-        "--log-text", choices=("none", "hash", "full"), default="hash", help="what the log keeps of a text (default: %(default)s)"
-    )
-    parser.add_argument("--model", help="name of the model in answers, metrics and log (default: the bundle's)")
-    parser.add_argument("--release", help="release id in answers, metrics and log")
-    parser.add_argument("--cohort", choices=COHORTS, default="champion", help="cohort in metrics and log (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of one matrix product (default: %(default)s)")
-    chosen = vars(parser.parse_args(arguments))
+    chosen = vars(_parser(program).parse_args(arguments))
+    chosen.pop("serve")
     try:
         run(**chosen)
     except HeadgateError as fault:
@@ -33,6 +31,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Answer POST /invocations with a bundle, until SIGTERM.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("bundle", type=Path, help="folder that `headgate wrap` wrote")
+    add("serve", nargs="?", choices=("serve",), help="what SageMaker says; changes nothing")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=8080, help="port to listen on, 0 for a free one (default: %(default)s)")
+    add("--workers", type=int, default=1, help="processes that share the port, 0 for one a core (default: %(default)s)")
+    add("--log-dir", type=Path, help="folder of the prediction log and of corrections (default: none are kept)")
+    add("--log-text", choices=("none", "hash", "full"), default="hash", help="what the log keeps of a text (default: %(default)s)")
+    add("--model", help="name of the model in answers, metrics and log (default: the bundle's)")
+    add("--release", help="release id in answers, metrics and log")
+    add("--cohort", choices=COHORTS, default="champion", help="cohort in metrics and log (default: %(default)s)")
+    add("--threads", type=int, default=1, help="threads of one matrix product (default: %(default)s)")
+    return parser
 
 
 if __name__ == "__main__":

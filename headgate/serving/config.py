@@ -1,4 +1,4 @@
-"""What one serving process is told at its start."""
+"""What one server is told at its start, and the bounds that protect it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,15 @@ class ServingConfig:
     cohort: str = "champion"
     log_dir: Path | None = None
     log_text: LogText = "hash"
+    max_head_bytes: int = 64 * 2**10
     max_body_bytes: int = 5 * 2**20
     max_instances: int = 256
     max_waiting: int = 2_000
     max_cached: int = 10_000
+    max_cached_bytes: int = 16 * 2**20
+    head_timeout_s: float = 10.0
     body_timeout_s: float = 30.0
+    keep_alive_s: float = 75.0
+    write_timeout_s: float = 30.0
+    drain_s: float = 30.0
+    drain_idle_s: float = 3.0

@@ -1,92 +1,126 @@
 """The prediction log: JSON Lines on local disk, written beside the answers and never in their way.
 
-One file a day and process, `predictions-YYYYMMDD-PID.jsonl`; a separate process ships them to the lake.
+Files are those of `log_files`; a separate process (`headgate ship-log`) ships them to the lake.
 """
 
-import hashlib
 import logging
-import os
-import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import orjson
 
-from headgate.serving.config import LogText
+from headgate.serving.answers import Answer
+from headgate.serving.log_files import MAX_FILE_BYTES, LogFiles
 
-MAX_QUEUED = 10_000
+MAX_QUEUED = 100_000
 CLOSE_TIMEOUT_S = 10.0
+GATHER_S = 0.05
+AT_ONCE = 2_000
 
 logger = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """One given answer: what differs from one time that it is given to the next."""
+
+    at_ns: int
+    prediction_id: bytes
+    cohort: str
+    latency_s: float
+    cached: bool
+    answer: Answer
+    traceparent: str = ""
 
 
 class PredictionLog:
     """A bounded queue and a thread that writes it down; what does not fit is dropped and counted."""
 
-    def __init__(self, folder: Path | None, max_queued: int = MAX_QUEUED) -> None:
-        self._folder = folder
-        self._queue: queue.Queue[Mapping[str, Any] | None] = queue.Queue(max_queued)
+    def __init__(
+        self,
+        folder: Path | None,
+        model: str | None = None,
+        release: str | None = None,
+        max_queued: int = MAX_QUEUED,
+        max_file_bytes: int = MAX_FILE_BYTES,
+    ) -> None:
+        self._queue: deque[Entry] = deque()
+        self._max_queued = max_queued
+        self._same = b'"model":%b,"release":%b' % (orjson.dumps(model), orjson.dumps(release))
         self.dropped = 0
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
+        self.on = folder is not None
+        self._some, self._ended = threading.Event(), False
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = LogFiles(folder, "predictions", max_file_bytes)
         self._thread = threading.Thread(target=self._write_all, name="prediction-log", daemon=True)
         self._thread.start()
 
-    def put(self, record: Mapping[str, Any]) -> None:
-        """Hand over one record without waiting."""
-        if self._folder is None:
+    def put(self, entry: Entry) -> None:
+        """Hand over one entry without waiting."""
+        if not self.on:
             return
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if len(self._queue) >= self._max_queued:
             self.dropped += 1
+            return
+        self._queue.append(entry)
+        if not self._some.is_set():
+            self._some.set()
 
     def close(self) -> None:
         """Write what is queued, then end."""
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
-        self._thread.join(CLOSE_TIMEOUT_S)
+        if self.on:
+            self._ended = True
+            self._some.set()
+            self._thread.join(CLOSE_TIMEOUT_S)
 
     def _write_all(self) -> None:
         ended = False
         while not ended:
-            batch = [self._queue.get(), *self._waiting()]
-            ended = None in batch
-            self._write([record for record in batch if record is not None])
+            self._some.wait()
+            self._some.clear()
+            ended = self._ended
+            while batch := self._next():
+                self._write(batch)
+            if not ended:
+                time.sleep(GATHER_S)
+        self._files.close()
 
-    def _waiting(self) -> list[Mapping[str, Any] | None]:
-        found: list[Mapping[str, Any] | None] = []
-        while len(found) < 1_000:
-            try:
-                found.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
+    def _next(self) -> list[Entry]:
+        found: list[Entry] = []
+        with suppress(IndexError):
+            while len(found) < AT_ONCE:
+                found.append(self._queue.popleft())
         return found
 
-    def _write(self, records: list[Mapping[str, Any]]) -> None:
-        if not records or self._folder is None:
-            return
-        file = self._folder / f"predictions-{time.strftime('%Y%m%d', time.gmtime())}-{os.getpid()}.jsonl"
+    def _write(self, entries: Sequence[Entry]) -> None:
         try:
-            with file.open("ab") as opened:
-                opened.write(b"".join(orjson.dumps(record) + b"\n" for record in records))
+            self._files.append(b"".join(self._lines(entries)))
         except OSError as fault:
-            self.dropped += len(records)
-            logger.error("prediction log: %d records lost, %s cannot be written: %s", len(records), file, fault.strerror)
+            self.dropped += len(entries)
+            logger.error("prediction log: %d records lost, %s", len(entries), fault)
 
-
-def text_field(policy: LogText, normalised: str) -> dict[str, str]:
-    """What the log keeps of a text: nothing, its sha256, or all of it."""
-    if policy == "none":
-        return {}
-    return {"text": normalised} if policy == "full" else {"hash": hashlib.sha256(normalised.encode()).hexdigest()}
-
-
-def now() -> str:
-    """UTC with milliseconds, as ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _lines(self, entries: Iterable[Entry]) -> Iterable[bytes]:
+        second, start = -1, ""
+        for at_ns, identifier, cohort, latency_s, cached, answer, traceparent in entries:
+            millisecond = at_ns // 1_000_000
+            if millisecond // 1_000 != second:
+                second = millisecond // 1_000
+                start = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            trace = f',"traceparent":"{traceparent}"' if traceparent else ""
+            yield b'{"ts":"%b.%03dZ","prediction_id":"%b",%b,"cohort":"%b","latency_ms":%.3f,"cached":%b,%b%b}\n' % (
+                start.encode(),
+                millisecond % 1_000,
+                identifier,
+                self._same,
+                cohort.encode(),
+                latency_s * 1_000,
+                b"true" if cached else b"false",
+                answer.logged,
+                trace.encode(),
+            )

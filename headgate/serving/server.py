@@ -1,24 +1,19 @@
-"""One serving process: verify and load the bundle, bind the port, answer until SIGTERM, then drain."""
+"""Start a server: bind the port, then one worker in this process or several under a supervisor.
 
-import logging
+Nothing heavy is imported before the port is taken; a supervisor never imports what a worker needs.
+"""
+
+import os
 import signal
 import socket
-import sys
 import time
 from pathlib import Path
 from types import FrameType
 
-import uvicorn
-
 from headgate.errors import BadInput, Unavailable
-from headgate.model.runtime import Runtime
-from headgate.serving.app import create_app
+from headgate.serving.board import Board
 from headgate.serving.config import LogText, ServingConfig
-
-DRAIN_S = 30
-KEEP_ALIVE_S = 75
-
-logger = logging.getLogger("headgate.serving")
+from headgate.serving.logs import log_to_stderr
 
 
 def run(
@@ -31,44 +26,66 @@ def run(
     cohort: str = "champion",
     log_text: LogText = "hash",
     threads: int = 1,
+    workers: int = 1,
 ) -> None:
-    """Serve a bundle until SIGTERM or SIGINT; port 0 takes a free one. Raises BadBundle, BadInput, Unavailable."""
-    started = time.perf_counter()
+    """Serve a bundle until SIGTERM or SIGINT; port 0 takes a free one, workers 0 is one a core.
+
+    Raises BadBundle, BadInput, Unavailable.
+    """
+    began = time.perf_counter()
     signal.signal(signal.SIGTERM, _end)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    listener = bind(host, port)
-    runtime = Runtime.load(bundle, threads)
-    app = create_app(runtime, ServingConfig(model=model, release=release, cohort=cohort, log_dir=log_dir, log_text=log_text))
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
-    )
-    address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-    logger.info("serving bundle %s on %s, loaded in %.2f s", runtime.bundle.digest[:8], address, time.perf_counter() - started)
-    uvicorn.Server(config).run(sockets=[listener])
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    log_to_stderr()
+    config = ServingConfig(model=model, release=release, cohort=cohort, log_dir=log_dir, log_text=log_text)
+    workers = workers or len(os.sched_getaffinity(0))
+    listeners = bind(host, port, workers)
+    board = Board(workers)
+
+    def serve(worker: int, since: float = began) -> None:
+        from headgate.serving.worker import work
+
+        work(bundle, listeners[worker], config, threads, board, worker, since)
+
+    if workers == 1:
+        serve(0)
+        return
+    from headgate.serving.supervisor import supervise
+
+    supervise(lambda worker: serve(worker, time.perf_counter()), listeners, board, config.drain_s)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket, not yet listening, so that nobody waits for a bundle that is still loading."""
+def bind(host: str, port: int, workers: int = 1) -> list[socket.socket]:
+    """A bound socket for each worker, not yet listening, so that nobody waits for a bundle that is still loading."""
     if not 0 <= port <= 65_535:
         raise BadInput(f"expected a port from 0 (any free one) to 65535, found {port}")
+    if workers < 1:
+        raise BadInput(f"expected at least one worker, or 0 for one a core, found {workers}")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as fault:
         raise BadInput(f"expected a host name or an address of this machine, found {host!r}: {fault}") from None
-    listener = socket.socket(family, kind, protocol)
+    try:
+        alone = _bound(family, address, shared=False)
+        if workers == 1:
+            return [alone]
+        taken = alone.getsockname()
+        alone.close()
+        return [_bound(family, taken, shared=True) for _ in range(workers)]
+    except OSError as fault:
+        raise Unavailable(f"port {port} on {host} cannot be taken ({fault}); stop what holds it or choose another with --port") from None
+
+
+def _bound(family: int, address: tuple[object, ...], shared: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind(address)
-    except OSError as fault:
+    except OSError:
         listener.close()
-        raise Unavailable(f"port {port} on {host} cannot be taken ({fault}); stop what holds it or choose another with --port") from None
+        raise
     return listener
 
 

@@ -220,7 +220,8 @@ def test_a_touched_bundle_is_not_served(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_text('{"format_version": 9}')
     status, said = ended(command(tmp_path, "--port", "0"))
     assert status == 1
-    assert said == f"headgate serving: {tmp_path}: expected format_version 1, found 9; use the headgate that wrote it\n"
+    assert said.startswith(f"headgate serving: {tmp_path}: expected format_version 1")
+    assert said.endswith(", found 9; use the headgate that wrote it\n")
 
 
 def test_a_taken_port_is_named(server: Server, bundle: Path) -> None:

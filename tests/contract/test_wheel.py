@@ -98,7 +98,7 @@ def served(*command: str | Path) -> Iterator[httpx.Client]:
     with subprocess.Popen(arguments, cwd="/", env=plain_environment(), stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
         try:
-            told = next((line for line in server.stderr if line.startswith("serving bundle")), "it ended")
+            told = next((line for line in server.stderr if "serving bundle" in line), "it ended")
             address = re.search(r"http://\S+:\d+", told)
             assert address, told
             with httpx.Client(base_url=address[0], transport=httpx.HTTPTransport(retries=9)) as client:

@@ -6,43 +6,19 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+import httpx
 import pytest
-from starlette.testclient import TestClient
+from served import FakeRuntime, served
 
-from headgate.model.filters import FilterConfig
 from headgate.model.runtime import Message, Runtime, Scored
-from headgate.serving.app import create_app
+from headgate.serving.answers import Answer
 from headgate.serving.cache import Cache
-from headgate.serving.config import ServingConfig
-from headgate.serving.identifiers import CROCKFORD, prediction_id
-from headgate.serving.prediction_log import PredictionLog
+from headgate.serving.identifiers import CROCKFORD, PredictionIds
+from headgate.serving.prediction_log import Entry, PredictionLog
 
 ANSWER = Scored("positive", 0.9, {"positive": 0.9, "other": 0.1}, "scored", None)
-
-
-class FakeBundle:
-    digest = "abcdef0123456789"
-    provenance: ClassVar = {"model": "replies", "commit": "c0ffee", "data_version": {"dataset": "replies", "version": 3, "digest": "d1"}}
-
-
-class FakeRuntime:
-    """Answers at once; remembers what it was asked and can be held or broken."""
-
-    def __init__(self) -> None:
-        self.bundle, self.filters = FakeBundle(), FilterConfig()
-        self.asked: list[list[str]] = []
-        self.go = threading.Event()
-        self.go.set()
-        self.fault: Exception | None = None
-
-    def score(self, items: list[Message]) -> list[Scored]:
-        self.asked.append([item.text for item in items])
-        self.go.wait(10)
-        if self.fault:
-            raise self.fault
-        return [ANSWER] * len(items)
 
 
 @pytest.fixture
@@ -50,21 +26,17 @@ def runtime() -> FakeRuntime:
     return FakeRuntime()
 
 
-def client_of(runtime: Any, **settings: Any) -> TestClient:
-    return TestClient(create_app(runtime, ServingConfig(**settings)), raise_server_exceptions=False)
-
-
 @pytest.fixture
-def client(runtime: FakeRuntime) -> Iterator[TestClient]:
-    with client_of(runtime, release="r1", max_body_bytes=2_000, max_instances=3) as client:
+def client(runtime: FakeRuntime) -> Iterator[httpx.Client]:
+    with served(runtime, release="r1", max_body_bytes=2_000, max_instances=3) as client:
         yield client
 
 
-def ask(client: TestClient, *texts: str, **headers: str) -> Any:
+def ask(client: httpx.Client, *texts: str, **headers: str) -> Any:
     return client.post("/invocations", json={"instances": [{"text": text} for text in texts]}, headers=headers)
 
 
-def test_an_answer_names_its_model_and_its_own_id(client: TestClient) -> None:
+def test_an_answer_names_its_model_and_its_own_id(client: httpx.Client) -> None:
     answer = ask(client, "yes").json()
     identifier = answer["predictions"][0].pop("prediction_id")
     assert re.fullmatch(rf"abcdef01-[{CROCKFORD}]{{26}}", identifier)
@@ -82,13 +54,13 @@ def test_an_answer_names_its_model_and_its_own_id(client: TestClient) -> None:
     }
 
 
-def test_ping_says_which_bundle_is_loaded(client: TestClient) -> None:
+def test_ping_says_which_bundle_is_loaded(client: httpx.Client) -> None:
     answer = client.get("/ping")
     assert (answer.status_code, answer.json()["status"], answer.json()["model"]["release"]) == (200, "ok", "r1")
 
 
 def test_a_real_bundle_answers_every_message_in_order(bundle: Path) -> None:
-    with client_of(Runtime.load(bundle)) as client:
+    with served(Runtime.load(bundle)) as client:
         instances = [
             {"text": "yes"},
             {"text": ""},
@@ -119,7 +91,7 @@ EXPECTED = 'expected {"instances": [{"text": "..."}]}'
         (b'{"instances": [], "x": 1}', 422, f"{EXPECTED}, found unknown field 'x'"),
         (b'{"instances": []}', 422, f"{EXPECTED}, found an empty list"),
         (b'{"instances": {}}', 422, f"{EXPECTED}, found an object"),
-        (b'{"instances": ["yes"]}', 422, "1 fault(s) in the request, the first at /instances/0: expected an object such as"),
+        (b'{"instances": [7]}', 422, "1 fault(s) in the request, the first at /instances/0: expected an object such as"),
         (b'{"instances": [{"text": "a"}, {}]}', 422, "1 fault(s) in the request, the first at /instances/1/text: missing"),
         (
             b'{"instances": [{"text": true}]}',
@@ -141,7 +113,7 @@ EXPECTED = 'expected {"instances": [{"text": "..."}]}'
         (b" " * 2_001, 413, "expected a body of at most 2000 bytes, found 2001 bytes; send several requests"),
     ],
 )
-def test_bad_input_is_told_what_was_expected(client: TestClient, body: bytes, status: int, detail: str | None) -> None:
+def test_bad_input_is_told_what_was_expected(client: httpx.Client, body: bytes, status: int, detail: str | None) -> None:
     answer = client.post("/invocations", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -151,7 +123,7 @@ def test_bad_input_is_told_what_was_expected(client: TestClient, body: bytes, st
     assert problem["detail"].startswith(detail or "the body is not JSON")
 
 
-def test_all_faults_of_a_request_are_named(client: TestClient) -> None:
+def test_all_faults_of_a_request_are_named(client: httpx.Client) -> None:
     errors = client.post("/invocations", json={"instances": [{"txt": "a"}, {"text": 1, "headers": {"a": None}}]}).json()["errors"]
     assert [error["pointer"] for error in errors] == [
         "/instances/0/txt",
@@ -161,24 +133,27 @@ def test_all_faults_of_a_request_are_named(client: TestClient) -> None:
     ]
 
 
-def test_a_body_without_length_is_bounded_too(client: TestClient) -> None:
+def test_a_body_without_length_is_bounded_too(client: httpx.Client) -> None:
     answer = client.post("/invocations", content=(b" " * 100 for _ in range(30)), headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("headers", [{"Content-Type": "text/csv"}, {"Content-Type": "application/json", "Content-Encoding": "gzip"}])
-def test_other_media_are_refused(client: TestClient, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("headers", [{"Content-Type": "application/xml"}, {"Content-Type": "application/json", "Content-Encoding": "gzip"}])
+def test_other_media_are_refused(client: httpx.Client, headers: dict[str, str]) -> None:
     assert client.post("/invocations", content=b"{}", headers=headers).status_code == 415
 
 
-def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
+def test_unknown_paths_and_methods_are_problems(client: httpx.Client) -> None:
     assert client.get("/nothing").status_code == 404
     answer = client.get("/invocations")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    assert answer.json()["detail"] == "GET /invocations is not known here; GET /ping, POST /invocations and GET /metrics are"
+    assert answer.json()["detail"] == (
+        "GET /invocations is not known here; POST /invocations, GET /ping, GET /livez, GET /readyz, GET /metrics, GET /openapi.json"
+        " and POST /feedback are"
+    )
 
 
-def test_a_repeated_text_is_scored_once_with_fresh_ids(client: TestClient, runtime: FakeRuntime) -> None:
+def test_a_repeated_text_is_scored_once_with_fresh_ids(client: httpx.Client, runtime: FakeRuntime) -> None:
     first, second = ask(client, "yes").json(), ask(client, " yes\r\n").json()
     assert runtime.asked == [["yes"]]
     identifiers = {answer["predictions"][0].pop("prediction_id") for answer in (first, second)}
@@ -186,20 +161,20 @@ def test_a_repeated_text_is_scored_once_with_fresh_ids(client: TestClient, runti
     assert first == second
 
 
-def test_the_cache_can_be_turned_off(client: TestClient, runtime: FakeRuntime) -> None:
+def test_the_cache_can_be_turned_off(client: httpx.Client, runtime: FakeRuntime) -> None:
     ask(client, "yes")
     ask(client, "yes", **{"X-Headgate-Cache": "off"})
     assert runtime.asked == [["yes"], ["yes"]]
 
 
-def test_a_request_that_is_half_known_scores_the_other_half(client: TestClient, runtime: FakeRuntime) -> None:
+def test_a_request_that_is_half_known_scores_the_other_half(client: httpx.Client, runtime: FakeRuntime) -> None:
     ask(client, "a")
     assert len(ask(client, "b", "a", "c").json()["predictions"]) == 3
     assert runtime.asked == [["a"], ["b", "c"]]
 
 
 def test_the_same_text_with_other_headers_is_another_message() -> None:
-    cache = Cache("d", 10)
+    cache = Cache("d", 10, 10_000)
     keys = {
         cache.key(Message("a")),
         cache.key(Message("a", {"b": "c"})),
@@ -207,21 +182,23 @@ def test_the_same_text_with_other_headers_is_another_message() -> None:
         cache.key(Message("ab", {"c": ""})),
     }
     assert len(keys) == 4
-    assert Cache("e", 10).key(Message("a")) not in keys
+    assert Cache("e", 10, 10_000).key(Message("a")) not in keys
 
 
-def test_the_least_recently_used_answer_goes_first() -> None:
-    cache = Cache("d", 2)
-    cache.put(b"1", ANSWER)
-    cache.put(b"2", ANSWER)
+@pytest.mark.parametrize(("items", "size"), [(2, 10_000), (10, 2 * Answer(ANSWER, b"").size)])
+def test_the_least_recently_used_answer_goes_first(items: int, size: int) -> None:
+    cache = Cache("d", items, size)
+    cache.put(b"1", Answer(ANSWER, b""))
+    cache.put(b"2", Answer(ANSWER, b""))
     cache.get(b"1")
-    cache.put(b"3", ANSWER)
+    cache.put(b"3", Answer(ANSWER, b""))
     assert [cache.get(key) is not None for key in (b"1", b"2", b"3")] == [True, False, True]
+    assert (len(cache), cache.bytes) == (2, 2 * Answer(ANSWER, b"").size)
 
 
 def test_too_much_waiting_work_is_refused_with_a_time_to_come_back(runtime: FakeRuntime) -> None:
     runtime.go.clear()
-    with client_of(runtime, max_waiting=2) as client:
+    with served(runtime, max_waiting=2) as client:
         held = threading.Thread(target=ask, args=(client, "a", "b"))
         held.start()
         while not runtime.asked:
@@ -235,7 +212,7 @@ def test_too_much_waiting_work_is_refused_with_a_time_to_come_back(runtime: Fake
 
 def test_what_waits_is_the_next_batch(runtime: FakeRuntime) -> None:
     runtime.go.clear()
-    with client_of(runtime) as client:
+    with served(runtime) as client:
         first = threading.Thread(target=ask, args=(client, "first"))
         first.start()
         while not runtime.asked:
@@ -251,7 +228,7 @@ def test_what_waits_is_the_next_batch(runtime: FakeRuntime) -> None:
     assert len(runtime.asked) < 6
 
 
-def test_a_failing_engine_is_a_plain_500_and_the_next_request_is_answered(client: TestClient, runtime: FakeRuntime) -> None:
+def test_a_failing_engine_is_a_plain_500_and_the_next_request_is_answered(client: httpx.Client, runtime: FakeRuntime) -> None:
     runtime.fault = RuntimeError("secret text")
     broken = ask(client, "a")
     assert (broken.status_code, broken.json()["detail"]) == (500, "the server failed; its log says more")
@@ -260,7 +237,7 @@ def test_a_failing_engine_is_a_plain_500_and_the_next_request_is_answered(client
     assert 'status="500"} 1.0' in client.get("/metrics").text
 
 
-def test_metrics_count_requests_answers_and_cache(client: TestClient) -> None:
+def test_metrics_count_requests_answers_and_cache(client: httpx.Client) -> None:
     ask(client, "a")
     ask(client, "a", **{"X-Headgate-Cohort": "shadow"})
     client.post("/invocations", content=b"x", headers={"Content-Type": "application/json", "X-Headgate-Cohort": "nonsense"})
@@ -283,7 +260,7 @@ def logged(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_each_answer_is_logged_without_its_text(runtime: FakeRuntime, tmp_path: Path) -> None:
-    with client_of(runtime, release="r1", log_dir=tmp_path) as client:
+    with served(runtime, release="r1", log_dir=tmp_path) as client:
         answers = [ask(client, "yes\r\n", **{"X-Headgate-Cohort": "challenger"}).json(), ask(client, "yes").json()]
     lines = logged(tmp_path)
     assert [line["prediction_id"] for line in lines] == [answer["predictions"][0]["prediction_id"] for answer in answers]
@@ -307,28 +284,66 @@ def test_each_answer_is_logged_without_its_text(runtime: FakeRuntime, tmp_path: 
 
 @pytest.mark.parametrize(("policy", "kept"), [("none", {}), ("full", {"text": "yes"})])
 def test_the_policy_says_what_is_kept_of_a_text(runtime: FakeRuntime, tmp_path: Path, policy: str, kept: dict[str, str]) -> None:
-    with client_of(runtime, log_dir=tmp_path, log_text=policy) as client:
+    with served(runtime, log_dir=tmp_path, log_text=policy) as client:
         ask(client, "yes")
     assert {name: value for name, value in logged(tmp_path)[0].items() if name in ("text", "hash")} == kept
 
 
-def test_the_log_drops_and_counts_rather_than_wait(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path / "log", max_queued=1)
+ENTRY = Entry(1_700_000_000_123_456_789, b"abcdef01-01", "champion", 0.0123456, True, Answer(ANSWER, b',"hash":"0"'))
+
+
+def test_the_log_drops_and_counts_what_it_cannot_write(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path / "log")
     (tmp_path / "log").rmdir()
+    (tmp_path / "log").touch()
     for _ in range(100):
-        log.put({"a": 1})
+        log.put(ENTRY)
     log.close()
     assert log.dropped == 100
 
 
-def test_without_a_folder_nothing_is_logged(tmp_path: Path) -> None:
+def test_the_log_drops_and_counts_rather_than_wait(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, max_queued=0)
+    log.put(ENTRY)
+    log.close()
+    assert log.dropped == 1
+
+
+def test_a_full_log_file_is_followed_by_another(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "replies", "r1", max_file_bytes=1)
+    for number in range(3):
+        log.put(ENTRY)
+        while len(logged(tmp_path)) <= number:
+            pass
+    log.close()
+    assert len(list(tmp_path.iterdir())) == 3
+    assert {len(file.read_text().splitlines()) for file in tmp_path.iterdir()} == {1}
+    assert logged(tmp_path)[0] == {
+        "ts": "2023-11-14T22:13:20.123Z",
+        "prediction_id": "abcdef01-01",
+        "model": "replies",
+        "release": "r1",
+        "cohort": "champion",
+        "latency_ms": 12.346,
+        "cached": True,
+        "label": "positive",
+        "score": 0.9,
+        "outcome": "scored",
+        "reason": None,
+        "hash": "0",
+    }
+
+
+def test_without_a_folder_nothing_is_logged() -> None:
     log = PredictionLog(None)
-    log.put({"a": 1})
+    log.put(ENTRY)
     log.close()
     assert log.dropped == 0
 
 
 def test_prediction_ids_sort_by_time_and_never_repeat() -> None:
-    found = [prediction_id("abcdef0123") for _ in range(2_000)]
+    ids = PredictionIds("abcdef0123")
+    found = [ids.fresh().decode() for _ in range(2_000)]
     assert len(set(found)) == 2_000
+    assert all(re.fullmatch(rf"abcdef01-[{CROCKFORD}]{{26}}", identifier) for identifier in found)
     assert [identifier[:19] for identifier in found] == sorted(identifier[:19] for identifier in found)

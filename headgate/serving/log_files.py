@@ -1,0 +1,51 @@
+"""Files of JSON Lines that are rotated by size and by day, and are known to be closed by their lock.
+
+`<kind>-YYYYMMDD-<ulid>.jsonl`: no two processes, hosts or starts share a name. The writer holds a lock (flock) on its file, which
+the system takes away when the process ends, however it ends: a file that can be locked is closed.
+"""
+
+import fcntl
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from headgate.serving.identifiers import PredictionIds
+
+MAX_FILE_BYTES = 64 * 2**20
+
+
+class LogFiles:
+    """Appends lines to the newest file of one kind in a folder; belongs to one thread."""
+
+    def __init__(self, folder: Path, kind: str, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+        self._folder, self._kind, self._max_file_bytes = folder, kind, max_file_bytes
+        self._names = PredictionIds("")
+        self._file: BinaryIO | None = None
+        self._day, self._bytes = "", 0
+
+    def append(self, lines: bytes) -> None:
+        """Write whole lines at once; OSError if they cannot be."""
+        today = time.strftime("%Y%m%d", time.gmtime())
+        if self._file is None or self._day != today or self._bytes >= self._max_file_bytes:
+            self._open(today)
+        assert self._file is not None
+        try:
+            self._file.write(lines)
+        except OSError:
+            self.close()  # the next lines go to a new file, so that half a line never has a whole one behind it
+            raise
+        self._bytes += len(lines)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self, day: str) -> None:
+        self.close()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = f"{self._kind}-{day}-{self._names.fresh().decode().removeprefix('-')}.jsonl"
+        file = (self._folder / name).open("xb", buffering=0)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._file, self._day, self._bytes = file, day, 0

@@ -1,0 +1,69 @@
+"""One serving process: load the bundle, answer until SIGTERM, then drain."""
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+from headgate.model.runtime import Runtime
+from headgate.serving.app import App
+from headgate.serving.board import Board, State
+from headgate.serving.config import ServingConfig
+from headgate.serving.front import Front
+
+FLUSH_S = 0.5
+SWITCH_S = 0.001
+
+logger = logging.getLogger("headgate.serving")
+
+
+def work(bundle: Path, listener: socket.socket, config: ServingConfig, threads: int, board: Board, worker: int, began: float) -> None:
+    """Serve a bundle on a bound socket until SIGTERM or SIGINT. Raises BadBundle."""
+    _allow_many_connections()
+    runtime = Runtime.load(bundle, threads)
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
+    uvloop.run(_serve(runtime, listener, config, board, worker, began))
+
+
+async def _serve(runtime: Runtime, listener: socket.socket, config: ServingConfig, board: Board, worker: int, began: float) -> None:
+    app = App(runtime, config, board, worker)
+    front = Front(app.handle, config)
+    app.connections = lambda: len(front.connections)
+    ended, parent = asyncio.Event(), os.getppid()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    await front.listen(listener)
+    board.set_state(worker, State.READY)
+    told = runtime.bundle.digest[:8], address(listener), time.perf_counter() - began
+    logger.info("serving bundle %s on %s, loaded in %.2f s", *told)
+    while not ended.is_set() and os.getppid() == parent:
+        app.flush()
+        try:
+            await asyncio.wait_for(ended.wait(), FLUSH_S)
+        except TimeoutError:
+            continue
+    app.ready = False
+    await front.drain()
+    app.close()
+
+
+def address(listener: socket.socket) -> str:
+    """The address of a bound socket, as a client writes it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _allow_many_connections() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
