@@ -1,4 +1,4 @@
-"""The wheel's own commands: train, wrap, test, serve, data. A checkout adds those of its room `stack`.
+"""The wheel's own commands: train, wrap, test, serve, ship-log, data. A checkout adds those of its room `stack`.
 
 Nothing heavy is imported before a command needs it, so that `headgate serve` starts fast.
 """
@@ -131,6 +131,12 @@ def train(
 def wrap(
     classifier: Annotated[Path, Classifier],
     out: Annotated[Path, typer.Option(help="folder for the bundle", file_okay=False, show_default=False)],
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            help="rows it was trained on, to serve in eight bits, checked against fp32; in fp32 if left out", exists=True, dir_okay=False
+        ),
+    ] = None,
     private_package: Annotated[
         list[Path] | None, typer.Option(help="folder or wheel that goes into the bundle as a wheel; may be given again", exists=True)
     ] = None,
@@ -138,16 +144,25 @@ def wrap(
     """Wrap a saved classifier as a bundle that serves without torch.
 
     \b
-    headgate wrap --classifier out/classifier --out out/bundle
+    headgate wrap --classifier out/classifier --out out/bundle --rows examples/replies/day0.jsonl
     """
     from headgate.model.saved import read_record
-    from headgate.model.training_run import card_of, provenance_of, read_filters
+    from headgate.model.training_run import card_of, labelled_texts, provenance_of, read_filters
+    from headgate.model.wrapping import engine_line
     from headgate.model.wrapping import wrap as wrap_classifier
 
     read_record(classifier)
+    filters = read_filters(classifier)
     bundle = wrap_classifier(
-        classifier, out, read_filters(classifier), provenance_of(classifier), card_of(classifier), private_packages=private_package or ()
+        classifier,
+        out,
+        filters,
+        provenance_of(classifier),
+        card_of(classifier),
+        private_packages=private_package or (),
+        rows=labelled_texts(rows, filters) if rows else None,
     )
+    typer.echo(engine_line(bundle))
     typer.echo(f"bundle {bundle.digest} in {out}\nnext: headgate serve {out}")
 
 
@@ -170,25 +185,35 @@ def test(
     typer.echo(f"no bounds are applied by hand, they are the release's; see {out / 'report.json'}")
 
 
-@app.command()
-def serve(
-    bundle: Annotated[Path, typer.Argument(help="folder that `headgate wrap` wrote", show_default=False)],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8080,
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    log_dir: Annotated[Path | None, typer.Option(help="folder of the prediction log; none is kept if left out")] = None,
-    model: Annotated[str | None, typer.Option(help="name of the model in answers and metrics; the bundle's if left out")] = None,
-    release: Annotated[str | None, typer.Option(help="release id in answers, metrics and log")] = None,
-    cohort: Annotated[str, typer.Option(help="cohort in metrics and log")] = "champion",
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def serve(context: typer.Context) -> None:
+    """Answer POST /invocations with a bundle, until SIGTERM: `headgate serve --help`."""
+    # Listed here for `headgate --help`; headgate/__main__.py hands it over before this module is imported.
+    from headgate.serving.__main__ import main as serve_bundle
+
+    raise typer.Exit(serve_bundle(context.args, program="headgate serve", name="headgate"))
+
+
+@app.command("ship-log")
+def ship_log(
+    log_dir: Annotated[Path, typer.Option(help="folder that `headgate serve --log-dir` writes", file_okay=False, show_default=False)],
+    to: Annotated[str, typer.Option(help="lake: a folder or s3://bucket/prefix", show_default=False)],
+    every_s: Annotated[float, typer.Option(min=0.1, help="seconds between two rounds")] = 60.0,
+    once: Annotated[bool, typer.Option("--once", help="ship what is there, then end")] = False,
+    keep_days: Annotated[float, typer.Option(min=0, help="shipped files that are older are deleted here")] = 7.0,
 ) -> None:
-    """Answer POST /invocations with a bundle, until SIGTERM; GET /ping and /metrics beside it.
+    """Ship the prediction log and the corrections to the lake, until SIGTERM; a line is shipped once, however often this is killed.
 
     \b
-    headgate serve out/bundle --port 8080
-    curl -s localhost:8080/invocations -H 'Content-Type: application/json' -d '{"instances": [{"text": "Call me on Thursday"}]}'
+    headgate ship-log --log-dir /var/log/headgate --to s3://company-models/headgate
     """
-    from headgate.serving.server import run
+    from headgate.lake import open_lake
+    from headgate.monitoring.shipping import ship_again_and_again, ship_once
 
-    run(bundle, host=host, port=port, log_dir=log_dir, model=model, release=release, cohort=cohort)
+    if once:
+        typer.echo(ship_once(open_lake(to), log_dir, keep_days))
+    else:
+        ship_again_and_again(open_lake(to), log_dir, keep_days, every_s, typer.echo)
 
 
 @data_app.command("list")

@@ -24,6 +24,13 @@ def training_texts(settings: ModelSettings, texts: list[str]) -> list[str]:
     return [current_reply(text) for text in texts] if settings.filters.current_reply else texts
 
 
+def training_rows(candidate: Candidate) -> tuple[list[str], list[str]]:
+    """Texts, as the classifier sees them, and labels of the candidate's data version."""
+    settings = load_settings().model(candidate.model)
+    frame = DatasetTable(the_lake(), settings.dataset).load(candidate.data_version.version)
+    return training_texts(settings, frame["text"].tolist()), frame["label"].tolist()
+
+
 @once_per_run("fine-tune")
 def fine_tune(candidate: Candidate) -> Path:
     """Fine-tune on the data version; returns the classifier's folder. A finished folder is taken as it is, a killed training goes on."""
@@ -31,15 +38,14 @@ def fine_tune(candidate: Candidate) -> Path:
     if out.is_dir():
         return out
     settings = load_settings().model(candidate.model)
-    frame = DatasetTable(the_lake(), settings.dataset).load(candidate.data_version.version)
-    texts = training_texts(settings, frame["text"].tolist())
+    texts, labels = training_rows(candidate)
     classifier = TransformerClassifier(**settings.train.model_dump())
     started = time.perf_counter()
     checkpoints = Checkpoints(workplace(candidate.key) / "checkpoints", tell=get_run_logger().warning)
-    classifier.fit(texts, frame["label"].tolist(), progress=_log_epoch, checkpoints=checkpoints)
+    classifier.fit(texts, labels, progress=_log_epoch, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
-    _log_fit(classifier, len(frame), seconds)
-    _save(classifier, out, {"train_seconds": seconds, "examples_per_second": examples_per_second(len(frame), classifier, seconds)})
+    _log_fit(classifier, len(texts), seconds)
+    _save(classifier, out, {"train_seconds": seconds, "examples_per_second": examples_per_second(len(texts), classifier, seconds)})
     checkpoints.clear()
     return out
 

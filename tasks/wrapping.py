@@ -15,6 +15,7 @@ from headgate.release.registry import Registered, register
 from headgate.settings import load_settings
 from tasks.once import once_per_run
 from tasks.places import workplace
+from tasks.training import training_rows
 
 
 class WrappedBundle(Record):
@@ -35,7 +36,8 @@ def wrap_bundle(candidate: Candidate, classifier: Path) -> WrappedBundle:
         }
         card = model_card(candidate.model, read_record(classifier), provenance)
         filters = FilterConfig(**settings.filters.model_dump())
-        wrap(classifier, out, filters, provenance, card, private_packages=settings.bundle.private_packages)
+        rows = list(zip(*training_rows(candidate), strict=True))
+        wrap(classifier, out, filters, provenance, card, private_packages=settings.bundle.private_packages, rows=rows)
     digest = open_bundle(out).digest
     get_run_logger().info("bundle %s in %s", digest[:12], out)
     return WrappedBundle(path=out, digest=digest)

@@ -1,4 +1,4 @@
-"""From a saved classifier to one ONNX file, and the proof that it answers alike."""
+"""From a saved classifier to its fp32 ONNX file, and what the original answers, to prove that it answers alike."""
 
 import logging
 import warnings
@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from headgate.errors import Terminal
+from headgate.model.encoder_weights import Encoder, read_encoder
+from headgate.model.graph import build
 from headgate.model.network import Network
 from headgate.model.saved import WEIGHTS, load_network
 
@@ -17,9 +19,10 @@ OPSET = 17
 MAX_BYTES = 2_000_000_000
 
 
-def export_onnx(classifier: Path, labels: int, out: Path) -> Network:
-    """Write the classifier's network as ONNX (input_ids, attention_mask int64 -> logits float32) and return the original.
+def write_reference(classifier: Path, labels: int, out: Path) -> tuple[Network, Encoder | None]:
+    """Write the classifier's network as ONNX in fp32 (input_ids, attention_mask int64 -> logits float32).
 
+    Returns the original, and its weights where the graph was written from them rather than by torch's exporter.
     Rows and tokens are dynamic. The same weights give the same bytes. Raises Terminal where the file would pass ONNX's 2 GB.
     """
     weights = classifier / WEIGHTS
@@ -28,13 +31,21 @@ def export_onnx(classifier: Path, labels: int, out: Path) -> Network:
             f"{weights}: expected less than 2 GB for one ONNX file, found {weights.stat().st_size} bytes; take a smaller base model"
         )
     network = load_network(classifier, labels, "eager")
+    encoder = read_encoder(network)
+    if encoder is not None:
+        out.write_bytes(build(encoder).SerializeToString(deterministic=True))
+    else:
+        _export(network, classifier, out)
+    return network, encoder
+
+
+def _export(network: Network, classifier: Path, out: Path) -> None:
     try:
         _trace(network, out)
     except (RuntimeError, TypeError, ValueError) as fault:
         raise Terminal(
             f"{classifier}: this encoder cannot be exported to ONNX ({str(fault).splitlines()[0]}); take another base model"
         ) from fault
-    return network
 
 
 def _trace(network: Network, out: Path) -> None:

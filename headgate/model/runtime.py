@@ -5,6 +5,7 @@ Neither torch nor transformers is needed: numpy, onnxruntime and tokenizers only
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,7 +20,9 @@ from tokenizers import Tokenizer
 from headgate.errors import BadBundle
 from headgate.model import lexical
 from headgate.model.bundle import Bundle, open_bundle
-from headgate.model.filters import FilterConfig, post_score, pre_score
+from headgate.model.custom_filters import abstain_reason, load_filters, skip_reason
+from headgate.model.filters import FilterConfig, Prepared, post_score, pre_score
+from headgate.model.language import check_languages
 from headgate.model.lexical_file import open_lexical
 from headgate.model.tokenizer_file import open_tokenizer
 
@@ -63,6 +66,9 @@ class Runtime:
         self.bundle = bundle
         self.labels = tuple(bundle.labels)
         self.filters = FilterConfig(**bundle.read_json("filters.json"))
+        self.custom = load_filters(self.filters, bundle.path / "wheels")
+        if self.filters.languages:
+            check_languages(self.filters.languages)
         self._max_length = int(engine["max_length"])
         self._pad = int(engine["pad_token_id"])
         calibration = bundle.read_json("calibration.json")
@@ -73,22 +79,27 @@ class Runtime:
         self._session, self._tokenizer = session, tokenizer
 
     @classmethod
-    def load(cls, bundle: Path | str, threads: int = 1) -> Self:
-        """Verify and load a bundle folder; threads are those of one matrix product. Raises BadBundle."""
+    def load(cls, bundle: Path | str, threads: int = 1, *, reference: bool = False) -> Self:
+        """Verify and load a bundle folder; threads are those of one matrix product, reference takes its fp32 engine. Raises BadBundle."""
         opened = open_bundle(bundle)
         try:
-            file = str(opened.file(opened.read_json("engine.json")["file"]))
-            session = onnxruntime.InferenceSession(file, _options(threads), providers=["CPUExecutionProvider"])
-            return cls(opened, session, open_tokenizer(opened.file("tokenizer.json")))
+            file = opened.file(opened.read_json("engine.json")["reference" if reference else "file"])
+            return cls(opened, open_session(str(file), threads), open_tokenizer(opened.file("tokenizer.json")))
         except (KeyError, TypeError, ValueError) as fault:
             raise BadBundle(f"{opened.path}: a file of bundle {opened.digest[:8]} has the wrong fields: {fault!r}; wrap again") from fault
 
+    def with_engine(self, session: Any) -> Self:
+        """The same but for the engine."""
+        other = copy(self)
+        other._session = session
+        return other
+
     def score(self, items: Sequence[Message]) -> list[Scored]:
         """Filter and score messages; the answers are in their order."""
-        prepared = [pre_score(self.filters, item.text, item.headers) for item in items]
+        prepared = [self._prepared(item) for item in items]
         rows = [number for number, found in enumerate(prepared) if found.reason is None]
         logits = dict(zip(rows, self.logits([prepared[row].text for row in rows]), strict=True))
-        return [self._answer(found.reason, logits.get(row)) for row, found in enumerate(prepared)]
+        return [self._answer(found, logits.get(row)) for row, found in enumerate(prepared)]
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.object_]:
         """The label of each text as it is served, (texts,); None where a filter skips it. An abstained one keeps its label."""
@@ -122,12 +133,18 @@ class Runtime:
         logits: NDArray[np.float32] = self._session.run(["logits"], {"input_ids": tokens, "attention_mask": mask})[0]
         return logits
 
-    def _answer(self, skipped: str | None, logits: NDArray[np.float64] | None) -> Scored:
+    def _prepared(self, item: Message) -> Prepared:
+        found = pre_score(self.filters, item.text, item.headers)
+        reason = None if found.reason else skip_reason(self.custom, found.text, item.headers)
+        return Prepared("", reason) if reason else found
+
+    def _answer(self, prepared: Prepared, logits: NDArray[np.float64] | None) -> Scored:
         if logits is None:
-            return Scored(None, None, {}, "skipped", skipped)
+            return Scored(None, None, {}, "skipped", prepared.reason)
         scores = dict(zip(self.labels, softmax(logits[None])[0].tolist(), strict=True))
         label = self.labels[int(logits.argmax())]
         reason = post_score(self.filters, scores[label], energy(logits) > self.highest_energy)
+        reason = reason or abstain_reason(self.custom, prepared.text, label, scores[label])
         return Scored(label, scores[label], scores, "abstained" if reason else "scored", reason)
 
 
@@ -163,10 +180,26 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return probabilities
 
 
+def open_session(model: str | bytes, threads: int) -> Any:
+    """An ONNX Runtime session of a file or of its content; the fused SkipLayerNormalization is seven times slower on a CPU."""
+    options = _options(threads)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"])
+
+
 def _options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not _multiplies_eight_bits():
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return options
+
+
+def _multiplies_eight_bits() -> bool:
+    """Whether the CPU adds products of eight bits exactly; an x86 without VNNI has to be told to, or it saturates at 16 bits."""
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False

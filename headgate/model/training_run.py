@@ -107,6 +107,12 @@ def read_filters(classifier: Path) -> FilterConfig:
     return FilterConfig(**json.loads(file.read_text())) if file.is_file() else FilterConfig()
 
 
+def labelled_texts(file: Path, filters: FilterConfig) -> list[tuple[str, str]]:
+    """The good rows of a file as training reads them: text and label."""
+    rows = read_rows(file).rows
+    return list(zip(_texts(rows, filters), [row.label for row in rows], strict=True))
+
+
 def read_metrics(classifier: Path) -> dict[str, Any] | None:
     """metrics.json of a saved classifier, or None."""
     file = classifier / METRICS

@@ -14,10 +14,11 @@ from headgate.errors import BadInput, Terminal
 from headgate.model import lexical
 from headgate.model.artifact import sha256_file
 from headgate.model.bundle import FORMAT_VERSION, MANIFEST, Bundle, open_bundle
-from headgate.model.export import export_onnx, reference_logits
+from headgate.model.engine import EIGHT_BITS, NO_ROWS, REFERENCE, Choice, Row, choose_engine
+from headgate.model.export import reference_logits, write_reference
 from headgate.model.filters import FilterConfig, pre_score
 from headgate.model.private_packages import add_private
-from headgate.model.runtime import Message, Runtime, softmax
+from headgate.model.runtime import Message, Runtime, open_session, softmax
 from headgate.model.saved import read_record
 from headgate.model.sbom import write_sbom
 from headgate.model.serving_lock import serving_lock, written
@@ -46,11 +47,13 @@ def wrap(
     provenance: Mapping[str, Any],
     card: str | None = None,
     private_packages: Sequence[Path] = (),
+    rows: Sequence[Row] | None = None,
 ) -> Bundle:
     """Write the bundle of a saved classifier at `out` and open it.
 
     provenance: any JSON, the same for the same inputs (no times, no paths of this machine). card: the model card in Markdown.
-    private_packages: folders or wheels that go into the bundle as wheels.
+    private_packages: folders or wheels that go into the bundle as wheels. rows: texts and labels that it was trained on, as training
+    read them, to make an engine in eight bits and to check it; without them it serves in fp32.
     Writing the same bundle again is harmless; BadInput if `out` holds anything else.
     """
     record = read_record(classifier_dir)
@@ -59,30 +62,40 @@ def wrap(
         folder = Path(temporary) / "bundle"
         folder.mkdir()
         _write_supplies(folder, private_packages)
-        _write_files(classifier_dir, folder, record, filters, provenance, card)
+        _write_files(classifier_dir, folder, record, filters, provenance)
+        text = card or _card([str(label) for label in record["labels"]], record, provenance)
+        _write_engine(classifier_dir, folder, record, rows, text)
         return _publish(folder, out)
 
 
-def _write_files(
-    classifier: Path, folder: Path, record: Mapping[str, Any], filters: FilterConfig, provenance: Mapping[str, Any], card: str | None
-) -> None:
-    labels = [str(label) for label in record["labels"]]
-    network = export_onnx(classifier, len(labels), folder / "model.onnx")
+def _write_files(classifier: Path, folder: Path, record: Mapping[str, Any], filters: FilterConfig, provenance: Mapping[str, Any]) -> None:
     shutil.copyfile(classifier / "tokenizer.json", folder / "tokenizer.json")
-    _write_json(folder / "labels.json", labels)
+    _write_json(folder / "labels.json", [str(label) for label in record["labels"]])
     if (classifier / lexical.FILE).is_file():
         shutil.copyfile(classifier / lexical.FILE, folder / lexical.FILE)
     scores = (record["validation"] or {}).get("out_of_scope_scores", [])
     _write_json(folder / "calibration.json", {"temperature": float(record["temperature"]), "out_of_scope_scores": list(scores)})
     _write_json(folder / "filters.json", asdict(filters))
     _write_json(folder / "provenance.json", _plain(provenance))
-    _write_json(folder / "engine.json", _engine(classifier, record))
-    (folder / "model_card.md").write_text(card or _card(labels, record, provenance), encoding="utf-8")
+
+
+def _write_engine(classifier: Path, folder: Path, record: Mapping[str, Any], rows: Sequence[Row] | None, card: str) -> None:
+    """The fp32 reference, proved against the original; what is served, proved against the reference; and what it answers to examples."""
+    network, encoder = write_reference(classifier, len(record["labels"]), folder / REFERENCE)
+    asked = {"max_length": int(record["parameters"]["max_length"]), "pad_token_id": int(network.encoder.config.pad_token_id or 0)}
+    _write_json(folder / "engine.json", Choice("fp32", None, None, (), NO_ROWS).record() | asked)
     (folder / "examples.jsonl").write_text("")
+    (folder / "model_card.md").write_text(card, encoding="utf-8")
     _write_manifest(folder)
-    runtime = Runtime.load(folder)
-    _check_same_answers(runtime, network)
-    (folder / "examples.jsonl").write_text(_recorded(runtime), encoding="utf-8")
+    reference = Runtime.load(folder)
+    _check_same_answers(reference, network)
+    choice = choose_engine(reference, encoder, rows)
+    if choice.model:
+        (folder / EIGHT_BITS).write_bytes(choice.model)
+    _write_json(folder / "engine.json", choice.record() | asked)
+    (folder / "model_card.md").write_text(f"{card.rstrip()}\n\n## Engine\n\n{choice.card()}\n", encoding="utf-8")
+    served = reference.with_engine(open_session(choice.model, threads=1)) if choice.model else reference
+    (folder / "examples.jsonl").write_text(_recorded(served), encoding="utf-8")
     _write_manifest(folder)
 
 
@@ -100,18 +113,6 @@ def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as fault:
         raise BadInput(f"provenance: expected plain JSON values, found others: {fault}") from None
     return content
-
-
-def _engine(classifier: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    config = json.loads((classifier / "encoder" / "config.json").read_text(encoding="utf-8"))
-    pad = config.get("pad_token_id")
-    return {
-        "engine": "onnxruntime",
-        "file": "model.onnx",
-        "precision": "fp32",
-        "max_length": int(record["parameters"]["max_length"]),
-        "pad_token_id": 0 if pad is None else int(pad),
-    }
 
 
 def _check_same_answers(runtime: Runtime, network: Any) -> None:
