@@ -68,6 +68,12 @@ def wrap(
         return _publish(folder, out)
 
 
+def engine_line(bundle: Bundle) -> str:
+    """What the bundle serves, for a person."""
+    engine = bundle.read_json("engine.json")
+    return f"engine: {engine['precision']}" + (f" ({engine['reason']})" if engine["reason"] else "")
+
+
 def _write_files(classifier: Path, folder: Path, record: Mapping[str, Any], filters: FilterConfig, provenance: Mapping[str, Any]) -> None:
     shutil.copyfile(classifier / "tokenizer.json", folder / "tokenizer.json")
     _write_json(folder / "labels.json", [str(label) for label in record["labels"]])
