@@ -7,7 +7,7 @@ import os
 from functools import cache
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -68,6 +68,17 @@ class Train(Section):
     seed: int = Field(0, ge=0, description="order of the rows, dropout, and which rows are held out")
 
 
+class CustomFilter(Section):
+    """A filter of the team's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    class_name: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")] = Field(
+        alias="class", description="package.module:Class, whose package is among bundle.private_packages"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="given to the class as keywords")
+
+
 class Filters(Section):
     """What happens to a text before and after it is scored."""
 
@@ -78,6 +89,10 @@ class Filters(Section):
     out_of_scope_share: Share = Field(
         0.02, description="of texts like the training data, so many may be abstained from as out_of_scope; 0 switches it off"
     )
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = Field(
+        (), description="ISO 639-1 codes; texts surely in another are skipped as language; empty: any; needs headgate[language]"
+    )
+    custom: tuple[CustomFilter, ...] = Field((), description="filters of the team's own, in order: docs/filters.md")
 
 
 class Bundle(Section):

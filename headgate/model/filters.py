@@ -5,7 +5,9 @@ The same functions act in training (`current_reply` alone), in evaluation and in
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from headgate.model.language import other_language
 from headgate.model.machine_mail import machine_mail
 from headgate.model.reply import current_reply
 
@@ -17,6 +19,8 @@ class FilterConfig:
     """Which filters act; travels in the bundle as filters.json. Confidence is a probability, length is in characters.
 
     out_of_scope_share: of texts like the training data, so many may be abstained from as out of scope; 0: none is ever.
+    languages: ISO 639-1 codes, empty for any; a text that is surely in another is skipped.
+    custom: the team's own filters in order, each {"class": "package.module:Class", "options": {...}}: `headgate.model.custom_filters`.
     """
 
     current_reply: bool = True
@@ -24,6 +28,8 @@ class FilterConfig:
     max_characters: int = 20_000
     min_confidence: float = 0.35
     out_of_scope_share: float = 0.02
+    languages: tuple[str, ...] = ()
+    custom: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ def normalise(text: str) -> str:
 
 
 def pre_score(config: FilterConfig, text: str, headers: Mapping[str, str] | None = None) -> Prepared:
-    """Prepare one message; reasons are those of `machine_mail`, `empty` and `too_long`."""
+    """Prepare one message; reasons are those of `machine_mail`, `empty`, `too_long` and `language`."""
     whole = normalise(text)
     if config.machine_mail and (reason := machine_mail(headers, whole)):
         return Prepared("", reason)
@@ -49,6 +55,8 @@ def pre_score(config: FilterConfig, text: str, headers: Mapping[str, str] | None
         return Prepared("", "empty")
     if len(reply) > config.max_characters:
         return Prepared("", "too_long")
+    if config.languages and other_language(reply, config.languages):
+        return Prepared("", "language")
     return Prepared(reply)
 
 
