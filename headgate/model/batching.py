@@ -1,6 +1,7 @@
 """Texts to token ids, rows to batches of similar length, and batches through the network without training it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,11 +10,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from headgate.model.compute import Compute
-from headgate.model.network import Network
+from headgate.model.network import Network, in_bf16
 from headgate.model.runtime import truncate_ids
 
-SORTED_BATCHES = 32
-SCORED_TOKENS = 4_096
+SCORED_TOKENS = 1_024
 PADDED_TO = 2
 
 Ids = Sequence[int]
@@ -26,12 +26,10 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> lis
 
 
 def batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
-    """Row numbers of one epoch: shuffled, then grouped by length within pools of batches, then shuffled as batches."""
+    """Row numbers of one epoch: ordered by length, in chance order where equally long, then shuffled as batches."""
     generator = np.random.default_rng(seed)
-    order = generator.permutation(len(lengths)).tolist()
-    pool = batch_size * SORTED_BATCHES
-    grouped = [sorted(order[i : i + pool], key=lengths.__getitem__) for i in range(0, len(order), pool)]
-    found = [rows[i : i + batch_size] for rows in grouped for i in range(0, len(rows), batch_size)]
+    order = sorted(generator.permutation(len(lengths)).tolist(), key=lengths.__getitem__)
+    found = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     generator.shuffle(found)
     return found
 
@@ -64,8 +62,10 @@ def scoring_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 def embeddings(network: Network, ids: Sequence[Ids], compute: Compute) -> Tensor:
     """The pooled embedding of each row in training's precision; float32 on the device, (rows, hidden)."""
-    with compute.autocast():
-        return _forward(network, network.embed, ids, network.head.in_features, compute)
+    network.to(compute.device)
+    with torch.no_grad():
+        weights = in_bf16(dict(network.encoder.named_parameters())) if compute.bf16 else {}
+    return _forward(network, partial(network.embed, weights=weights), ids, network.head.in_features, compute)
 
 
 def logits(network: Network, ids: Sequence[Ids], compute: Compute) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +13,13 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """The device, whether it multiplies in bf16, which attention is fastest there, and the rank of `world` processes."""
+    """The device, whether encoders train in bf16, which attention is fastest there, and the rank of `world` processes."""
 
     device: torch.device
     bf16: bool
     attention: str
     rank: int = 0
     world: int = 1
-
-    def autocast(self) -> AbstractContextManager[None]:
-        """bf16 matrix products where the processor has them."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def summed(self, tensor: Tensor) -> Tensor:
         """The sum of this tensor over all processes, in place; every process has to ask."""

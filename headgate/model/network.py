@@ -1,7 +1,7 @@
 """The network: a pretrained encoder, mean pooling over its tokens, one linear layer."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.func import functional_call
 from typing_extensions import override
 
 from headgate.errors import BadInput
@@ -26,17 +27,39 @@ class Network(nn.Module):
         self.encoder = encoder
         self.head = nn.Linear(encoder.config.hidden_size, labels)
 
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Mean of the last layer over real tokens; float32, (rows, hidden)."""
-        hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+    def embed(self, input_ids: Tensor, attention_mask: Tensor, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Mean of the last layer over real tokens; float32, (rows, hidden). weights: used in place of the encoder's own of those names."""
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        hidden: Tensor = functional_call(self.encoder, dict(weights or {}), (), inputs).last_hidden_state.float()
         weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
 
     @override
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, weights: Mapping[str, Tensor] | None = None) -> Tensor:
         """Logits, float32, (rows, labels); both inputs are int64 (rows, tokens), padded on the right."""
-        logits: Tensor = self.head(self.embed(input_ids, attention_mask))
-        return logits.float()
+        logits: Tensor = self.head(self.embed(input_ids, attention_mask, weights))
+        return logits
+
+
+class InBf16(nn.Module):
+    """A network whose encoder computes in bf16, while its weights stay float32 and take the gradients and the steps."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.frozen = in_bf16({name: weight.detach() for name, weight in network.encoder.named_parameters() if not weight.requires_grad})
+
+    @override
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As the network's own."""
+        trained = {name: weight for name, weight in self.network.encoder.named_parameters() if weight.requires_grad}
+        logits: Tensor = self.network(input_ids, attention_mask, self.frozen | in_bf16(trained))
+        return logits
+
+
+def in_bf16(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights rounded to bf16."""
+    return {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
 
 
 def locate(base_model: str) -> str:

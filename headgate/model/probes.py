@@ -24,7 +24,10 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Training rows: texts, token ids, targets and weights (rows,), and embeddings (rows, hidden) by the encoder as it was published."""
+    """Training rows: texts, token ids, targets and weights (rows,), and embeddings (rows, hidden) by the encoder as it was published.
+
+    Embeddings of rows that were not embedded are nan.
+    """
 
     texts: list[str]
     ids: list[list[int]]
@@ -39,6 +42,10 @@ class Rows:
         """The rows of these numbers, in their order."""
         texts, ids = [self.texts[n] for n in numbers], [self.ids[n] for n in numbers]
         return Rows(texts, ids, self.targets[numbers], self.weights[numbers], self.embeddings[numbers])
+
+    def embedded(self) -> "Rows":
+        """Those that have embeddings."""
+        return self.take(np.flatnonzero(~np.isnan(self.embeddings[:, 0])))
 
     def joined(self, others: "Rows") -> "Rows":
         """These and then the others."""

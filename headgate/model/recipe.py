@@ -25,7 +25,7 @@ from headgate.model.lexical import Lexical
 from headgate.model.lexical_fit import fit_lexical, scaled
 from headgate.model.network import Network, load_base_model, positions
 from headgate.model.probes import Floats, Integers, Rows, balanced, fit_linear_head, fold_of, label_words, macro_f1
-from headgate.model.settling import FOLDS, Settled, is_few, settle
+from headgate.model.settling import FOLDS, Settled, is_few, looked_at, settle
 from headgate.model.stacking import HeldOut, joined, likelihood, stack, validation_of
 from headgate.model.training import Epoch, Plan, start_from_centroids, train
 from headgate.settings import Train
@@ -84,12 +84,16 @@ def fit(
     with torch.random.fork_rng():
         network = Network(encoder, len(labels))
 
-    def rows_of(texts: Sequence[str], targets: Integers, weights: Floats) -> Rows:
+    def rows_of(texts: Sequence[str], targets: Integers, weights: Floats, embedded: Integers) -> Rows:
         ids = batching.tokenise(tokenizer, texts, parameters.max_length)
-        return Rows(list(texts), ids, targets, weights, batching.embeddings(network, ids, compute).double().cpu().numpy())
+        found = np.full((len(ids), network.head.in_features), np.nan)
+        found[embedded] = batching.embeddings(network, [ids[number] for number in embedded], compute).double().cpu().numpy()
+        return Rows(list(texts), ids, targets, weights, found)
 
-    rows = rows_of(texts, targets, np.ones(len(texts)) if weights is None else weights)
-    names = rows_of([label_words(label) for label in labels], np.arange(len(labels)), np.full(len(labels), rows.weights.mean()))
+    embedded = np.arange(len(texts)) if parameters.method == "linear-head" else looked_at(targets, parameters.seed)
+    rows = rows_of(texts, targets, np.ones(len(texts)) if weights is None else weights, embedded)
+    every = np.arange(len(labels))
+    names = rows_of([label_words(label) for label in labels], every, np.full(len(labels), rows.weights.mean()), every)
     few = is_few(len(rows), len(labels)) and parameters.validation_share > 0
     setup = Setup(
         parameters, network, _copied(network), tokenizer, compute, names, settle(parameters, rows, names, few), progress, checkpoints
@@ -105,7 +109,8 @@ def _from_many(setup: Setup, rows: Rows) -> Fitted:
     kept = _as_settled(setup, kept)
     history: tuple[Epoch, ...] = ()
     if tuned := setup.parameters.method != "linear-head":
-        start_from_centroids(setup.network, torch.from_numpy(kept.embeddings), kept.targets.tolist(), kept.weights.tolist())
+        known = kept.embedded()
+        start_from_centroids(setup.network, torch.from_numpy(known.embeddings), known.targets.tolist(), known.weights.tolist())
         history = _train(setup, kept, _epochs(setup.parameters, len(kept)), setup.progress, setup.checkpoints)
     else:
         fit_linear_head(setup.network, kept)

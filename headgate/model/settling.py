@@ -17,7 +17,7 @@ from headgate.settings import Train
 
 FEW_ROWS, FEW_ROWS_A_LABEL, MOST_FEW_ROWS = 300, 20, 2_000
 FOLDS = 5
-PROBED_ROWS = 2_000
+PROBED_ROWS, CENTROID_ROWS = 2_000, 10
 UNEVEN, UNEVEN_GAIN = 3.0, 0.01
 PROBE = "macro-F1 of a linear model"
 NAMES = {"class_weight": "embeddings, labels weighing the same", "label_names": "embeddings, label names as rows", "lexical": "n-grams"}
@@ -40,9 +40,18 @@ def is_few(rows: int, labels: int) -> bool:
     return rows < FEW_ROWS or rows < min(FEW_ROWS_A_LABEL * labels, MOST_FEW_ROWS)
 
 
+def looked_at(targets: Integers, seed: int) -> Integers:
+    """Numbers of the rows to embed before a fine-tune: those that `settle` asks, and CENTROID_ROWS of each label as far as it has them."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    by_label = order[np.argsort(targets[order], kind="stable")]
+    counts = np.bincount(targets)
+    place = np.arange(len(targets)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.union1d(_asked(len(targets), seed), by_label[place < CENTROID_ROWS])
+
+
 def settle(parameters: Train, rows: Rows, names: Rows, few: bool) -> Settled:
     """Decide on at most PROBED_ROWS of the rows; names: one row a label, its name as words."""
-    sample = _sample(rows, parameters.seed)
+    sample = rows.take(_asked(len(rows), parameters.seed))
     folds, tried = fold_of(sample.targets, sample.texts, FOLDS if few else 3, parameters.seed), FOLDS if few else 1
     if (folds < 0).all():
         return Settled(parameters.class_weight == "balanced", parameters.label_names == "on", parameters.lexical == "on", ())
@@ -91,7 +100,5 @@ def _score(rows: Rows, folds: Integers, tried: int, label: Labeller) -> float:
     return macro_f1(np.concatenate(truth), np.concatenate(found)) if truth else 0.0
 
 
-def _sample(rows: Rows, seed: int) -> Rows:
-    if len(rows) <= PROBED_ROWS:
-        return rows
-    return rows.take(np.sort(np.random.default_rng(seed).permutation(len(rows))[:PROBED_ROWS]))
+def _asked(rows: int, seed: int) -> Integers:
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:PROBED_ROWS])

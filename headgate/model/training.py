@@ -23,11 +23,11 @@ from headgate.errors import Terminal
 from headgate.model.batching import Ids, batches, padded
 from headgate.model.checkpoint import Checkpoints
 from headgate.model.compute import Compute, agreed, agreed_tensors, choose_compute
-from headgate.model.network import Network
+from headgate.model.network import InBf16, Network
 
 CENTROID_SCALE = 8.0
 CHECKED_STEPS = 20
-LOOP_VERSION = 1  # raise it when the order of rows or what a checkpoint holds changes: older checkpoints are then left alone
+LOOP_VERSION = 2  # raise it when the order of rows or what a checkpoint holds changes: older checkpoints are then left alone
 TINY = 1e-12
 
 
@@ -112,7 +112,8 @@ class _Loop:
         """Take the steps that are still to be taken."""
         for epoch in self.history:
             progress(epoch)
-        model = DistributedDataParallel(self.network) if self.compute.world > 1 else self.network
+        precise: torch.nn.Module = InBf16(self.network) if self.compute.bf16 else self.network
+        model = DistributedDataParallel(precise) if self.compute.world > 1 else precise
         self.network.train()
         started = time.perf_counter() - self.seconds
         for number, rows in self._remaining():
@@ -155,8 +156,7 @@ class _Loop:
         mine = rows[self.compute.rank :: self.compute.world]
         shares = self.weights[mine or rows[:1]] * (self.compute.world if mine else 0) / self.weights[rows].sum().clamp(min=TINY)
         mine = mine or rows[:1]
-        with self.compute.autocast():
-            logits = model(*padded([self.ids[row] for row in mine], self.compute.device))
+        logits = model(*padded([self.ids[row] for row in mine], self.compute.device))
         losses = cross_entropy(logits, self.targets[mine], reduction="none", label_smoothing=self.plan.label_smoothing)
         return (losses * shares).sum()
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headgate.model import recipe
+from headgate.model import recipe, settling
 from headgate.model.classifier import TransformerClassifier
 from headgate.model.probes import Rows, balanced, fold_of, label_words
-from headgate.model.settling import is_few, settle
+from headgate.model.settling import is_few, looked_at, settle
 from headgate.model.training import Epoch
 from headgate.settings import Train
 
@@ -136,6 +136,34 @@ def test_label_names_become_words(label: str, words: str) -> None:
 )
 def test_few_is_a_matter_of_rows_and_of_rows_a_label(rows: int, labels: int, expected: bool) -> None:
     assert is_few(rows, labels) is expected
+
+
+def test_before_a_fine_tune_a_sample_is_embedded_that_knows_every_label() -> None:
+    targets = np.array([0] * 7_000 + [1] * 2_990 + [2] * 7 + [3] * 3)
+    found = looked_at(targets, 0)
+    assert len(found) == len(set(found.tolist())) <= 2_000 + 4 * 10
+    assert (np.bincount(targets[found])[2:] == [7, 3]).all()
+    rows = features(targets.tolist(), embedded_only(targets, found), [f"a {number}" for number in range(10_000)])
+    names = features(range(4), np.zeros((4, 4)), ["a", "b", "c", "d"])
+    scores = [tried.score for tried in settle(Train(), rows, names, few=False).candidates]
+    assert len(scores) == 3
+    assert np.isfinite(scores).all()
+
+
+def test_many_rows_are_not_all_embedded(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "PROBED_ROWS", 40)
+    seen: list[int] = []
+    kept = recipe.batching.embeddings
+    monkeypatch.setattr(recipe.batching, "embeddings", lambda network, ids, compute: seen.append(len(ids)) or kept(network, ids, compute))
+    fitted = made(tiny_encoder, epochs=1, method="fine-tune", validation_share=0.0).fit(TEXTS * 8, LABELS * 8)
+    assert 40 <= seen[0] <= 70
+    assert set(fitted.predict(TEXTS)) <= set(LABELS)
+
+
+def embedded_only(targets: np.ndarray, found: np.ndarray) -> np.ndarray:
+    embeddings = np.full((len(targets), 4), np.nan)
+    embeddings[found] = np.random.default_rng(0).normal(size=(len(found), 4))
+    return embeddings
 
 
 def features(targets: Sequence[int], embeddings: np.ndarray, texts: list[str]) -> Rows:

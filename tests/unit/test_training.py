@@ -8,9 +8,9 @@ import torch
 
 from headgate.errors import Terminal
 from headgate.model import training
-from headgate.model.batching import embeddings, tokenise
+from headgate.model.batching import embeddings, padded, tokenise
 from headgate.model.compute import choose_compute
-from headgate.model.network import Network, load_base_model
+from headgate.model.network import InBf16, Network, load_base_model
 from headgate.model.training import Epoch, Plan, start_from_centroids, train
 
 TEXTS = ["yes please", "yes, call me", "yes yes", "stop", "stop it please", "no, stop"]
@@ -89,6 +89,18 @@ def test_the_head_starts_as_nearest_centroid(tiny_encoder: Path) -> None:
     with torch.no_grad():
         found = network.head(embeddings(network, ids, compute))
     assert found.argmax(1).tolist() == expected.argmax(1).tolist()
+
+
+def test_bf16_answers_almost_alike_and_weights_and_gradients_stay_float32(tiny_encoder: Path) -> None:
+    network, ids = made(tiny_encoder)
+    network.encoder.get_input_embeddings().requires_grad_(False)
+    inputs = padded(ids, torch.device("cpu"))
+    plain, rounded = network(*inputs), InBf16(network)(*inputs)
+    assert not torch.equal(plain, rounded)
+    assert torch.allclose(plain, rounded, atol=0.2)
+    rounded.sum().backward()
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
+    assert all(weight.dtype == torch.float32 and weight.grad is not None and weight.grad.dtype == torch.float32 for weight in trained)
 
 
 def test_a_loss_that_is_no_number_names_epoch_and_step(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
