@@ -79,9 +79,9 @@ class Runtime:
         self._session, self._tokenizer = session, tokenizer
 
     @classmethod
-    def load(cls, bundle: Path | str, threads: int = 1, *, reference: bool = False) -> Self:
-        """Verify and load a bundle folder; threads are those of one matrix product, reference takes its fp32 engine. Raises BadBundle."""
-        opened = open_bundle(bundle)
+    def load(cls, bundle: Bundle | Path | str, threads: int = 1, *, reference: bool = False) -> Self:
+        """Load a bundle, verified first where a folder is named; threads are those of one matrix product, reference takes its fp32 engine. Raises BadBundle."""
+        opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         try:
             file = opened.file(opened.read_json("engine.json")["reference" if reference else "file"])
             return cls(opened, open_session(str(file), threads), open_tokenizer(opened.file("tokenizer.json")))

@@ -19,14 +19,14 @@ SIGTERM answers what is under way and ends within 30 s; SIGHUP is ignored.
 """
 
 
-def main(arguments: Sequence[str] | None = None, program: str = "python -m headgate.serving") -> int:
+def main(arguments: Sequence[str] | None = None, program: str = "python -m headgate.serving", name: str = "headgate serving") -> int:
     """Serve a bundle; returns the exit status."""
-    chosen = vars(_parser(program).parse_args(arguments))
+    chosen = vars(_parser(program).parse_intermixed_args(arguments))  # SageMaker says `serve` after the image's own options
     chosen.pop("serve")
     try:
         run(**chosen)
     except HeadgateError as fault:
-        sys.stderr.write(f"headgate serving: {fault}\n")
+        sys.stderr.write(f"{name}: {fault}\n")
         return 1
     except KeyboardInterrupt:
         return 130

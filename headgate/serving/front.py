@@ -7,7 +7,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from email.utils import formatdate
 
 from headgate.serving.config import ServingConfig
 from headgate.serving.connection import Connection, Request
@@ -15,6 +14,8 @@ from headgate.serving.connection import Connection, Request
 LOOK_S = 1.0
 LOOK_WHILE_DRAINING_S = 0.02
 HANDSHAKE_S = 0.05
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SO_ATTACH_FILTER = 26
 # Classic BPF on a listening socket: drop what asks for a new connection (SYN without ACK), let everything else through.
 NO_NEW_CONNECTIONS = b"".join(
@@ -60,7 +61,7 @@ class Front:
             self._look.cancel()
 
     def _look_around(self) -> None:
-        self.date = formatdate(usegmt=True).encode()
+        self.date = http_date(time.time())
         self._overdue()
         self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_around)
 
@@ -68,6 +69,12 @@ class Front:
         now = self.now()
         for connection in list(self.connections):
             connection.overdue(now)
+
+
+def http_date(at: float) -> bytes:
+    """A time as HTTP headers have it, in English whatever the locale."""
+    found = time.gmtime(at)
+    return time.strftime(f"{DAYS[found.tm_wday]}, %d {MONTHS[found.tm_mon - 1]} %Y %H:%M:%S GMT", found).encode()
 
 
 def refuse_new_connections(listener: socket.socket) -> None:

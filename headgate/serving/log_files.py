@@ -1,7 +1,7 @@
 """Files of JSON Lines that are rotated by size and by day, and are known to be closed by their lock.
 
 `<kind>-YYYYMMDD-<ulid>.jsonl`: no two processes, hosts or starts share a name. The writer holds a lock (flock) on its file, which
-the system takes away when the process ends, however it ends: a file that can be locked is closed.
+the system takes away when the process ends, however it ends: a file that can be locked is closed. It gets its name once it is locked.
 """
 
 import fcntl
@@ -46,6 +46,8 @@ class LogFiles:
         self.close()
         self._folder.mkdir(parents=True, exist_ok=True)
         name = f"{self._kind}-{day}-{self._names.fresh().decode().removeprefix('-')}.jsonl"
-        file = (self._folder / name).open("xb", buffering=0)
+        new = self._folder / f"{name}.new"
+        file = new.open("xb", buffering=0)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        new.rename(self._folder / name)
         self._file, self._day, self._bytes = file, day, 0

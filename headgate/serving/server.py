@@ -7,10 +7,13 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 
 from headgate.errors import BadInput, Unavailable
+from headgate.model.bundle import Bundle, open_bundle
 from headgate.serving.board import Board
 from headgate.serving.config import LogText, ServingConfig
 from headgate.serving.logs import log_to_stderr
@@ -42,9 +45,11 @@ def run(
     board = Board(workers)
 
     def serve(worker: int, since: float = began) -> None:
-        from headgate.serving.worker import work
+        verified = Future[Bundle]()
+        Thread(target=_verify, args=(bundle, verified), daemon=True).start()
+        from headgate.serving.worker import work  # takes as long as verifying, which another core does meanwhile
 
-        work(bundle, listeners[worker], config, threads, board, worker, since)
+        work(verified.result(), listeners[worker], config, threads, board, worker, since)
 
     if workers == 1:
         serve(0)
@@ -87,6 +92,13 @@ def _bound(family: int, address: tuple[object, ...], shared: bool) -> socket.soc
         listener.close()
         raise
     return listener
+
+
+def _verify(folder: Path, verified: Future[Bundle]) -> None:
+    try:
+        verified.set_result(open_bundle(folder))
+    except BaseException as fault:
+        verified.set_exception(fault)
 
 
 def _end(_: int, __: FrameType | None) -> None:
