@@ -23,6 +23,7 @@ AUTO_HEADERS = (
     "x-ms-exchange-inbox-rules-loop",
     "x-zendesk-auto-response",
     "x-freshdesk-auto-response",
+    "x-fc-machinegenerated",
 )
 
 REPORTS = {"delivery-status": "bounce", "disposition-notification": "read_receipt", "feedback-report": "complaint_report"}
@@ -123,6 +124,8 @@ def _automatic(headers: Mapping[str, str]) -> bool:
         or "vacation" in headers.get("x-apple-action", "")
         or bool(suppressed & {"all", "oof", "autoreply"})
         or headers.get("precedence") == "auto_reply"
+        or "autoresponder" in headers.get("x-post-messageclass", "")
+        or headers.get("delivered-to") == "autoresponder"
         or headers.get("return-path") == "<>"
     )
 

@@ -27,8 +27,10 @@ from headgate.model.mail_words import (
 
 LOOK = 400
 LONGEST_MARK = 60
+LONGEST_SENT_FROM = 90
 ATTRIBUTION_LINES = 4
 SIGNATURE_LINES = 14
+NOTICE_LINES = 8
 SHORTEST = min(map(len, SEPARATORS))
 SIGNATURE_MARKS = ("--", "---", "__", "—")
 HEADER_LABEL = re.compile(r"[*_ \t]{0,4}([^\W\d][\w-]{0,16})(?: (?:el|em|il|le|am|op))?[ \u00a0]?[*_]{0,2}[ \u00a0]?[:\uff1a]")
@@ -43,6 +45,7 @@ NAME = re.compile(
 POSTSCRIPT = re.compile(r"(?:p\.? ?s\.?|p\.d\.)(?=[ :,-])", re.IGNORECASE)
 REACHED_AT = re.compile(r"@|https?:|www\.|〒|\btel\b|電話|电话", re.IGNORECASE)
 FRAME = re.compile(r"[-=_*~━─═＝―＊ー◇◆☆★□■ ]{8,}")  # noqa: RUF001  (as the mails have them)
+SENTENCE = re.compile(r"[,!?。]|\.\s")
 CLOSING_ENDS = ",.!;: \uff0c\u3002\u3001\uff01"
 TRIMMED = " \t\u00a0\u200b\ufeff"
 DASHES = "-_=*\u2014\u2013\u2500\u2501"
@@ -63,7 +66,10 @@ def _without_history(lines: list[str]) -> list[str]:
     at, said = 0, False
     while at < len(lines):
         line = lines[at]
-        if line.startswith(QUOTED):
+        if not line:
+            kept.append(line)
+            at += 1
+        elif line.startswith(QUOTED):
             at += 1
         elif length := _attribution(lines, at):
             at += length
@@ -85,18 +91,16 @@ def _without_history(lines: list[str]) -> list[str]:
 def _attribution(lines: list[str], at: int) -> int:
     """How many lines "On ..., Kim Lee <kim@example.com> wrote:" takes from here; 0 if it does not start here."""
     first = lines[at][:LOOK]
-    if first.endswith(COLONS) and DATE_AND_TIME.search(first) and any(word in first.lower() for word in WROTE):
-        return 1
-    if not DATED_OR_ADDRESSED.search(first) or not (_dated_start(first) or ("<" in first and ADDRESS.search(first))):
+    if not DATED_OR_ADDRESSED.search(first):
         return 0
-    joined = ""
-    for ahead, line in enumerate(lines[at : at + ATTRIBUTION_LINES], start=1):
-        if not line or len(line) > LOOK or line.startswith(">"):
-            return 0
-        joined += line.lower() + " "
-        if line.endswith(COLONS):
-            return ahead if _names_writer(joined) else 0
-    return 0
+    block = lines[at : at + ATTRIBUTION_LINES]
+    ahead = next((number for number, line in enumerate(block, start=1) if line.endswith(COLONS)), 0)
+    if not ahead or not all(line and len(line) <= LOOK and not line.startswith(">") for line in block[:ahead]):
+        return 0
+    if ahead == 1 and DATE_AND_TIME.search(first) and any(word in first.lower() for word in WROTE):
+        return 1
+    starts = _dated_start(first) or ("<" in first and ADDRESS.search(first))
+    return ahead if starts and _names_writer(" ".join(block[:ahead]).lower() + " ") else 0
 
 
 def _dated_start(line: str) -> bool:
@@ -119,7 +123,7 @@ def _quoted_next(lines: list[str], at: int) -> bool:
 
 
 def _separator(line: str) -> bool:
-    if line.startswith(RULED):
+    if line[0] in RULED:
         return SHORTEST < len(line) <= LOOK and line.strip(DASHES + TRIMMED + ":").lower() in SEPARATORS
     return len(line) <= LONGEST_MARK and line.lower().startswith(FORWARDED)
 
@@ -153,7 +157,7 @@ def _rule(line: str) -> bool:
 
 def _without_signature(lines: list[str]) -> list[str]:
     start = _signature(lines)
-    kept = [line for line in lines[:start] if not _sent_from(line)]
+    kept = [line for line in lines[:start] if not line or not _sent_from(line)]
     end = _last(kept)
     if end > 1 and len(kept[end - 1]) <= LONGEST_MARK and SIGNED.match(kept[end - 1]):
         end -= 1
@@ -165,8 +169,8 @@ def _without_signature(lines: list[str]) -> list[str]:
 def _signature(lines: list[str]) -> int:
     """Where the signature starts: a line of its own such as "--" or "Best regards," not far above the end, with text before it."""
     filled = [at for at, line in enumerate(lines) if line]
-    following = [*filled[1:], len(lines)]
-    for at, after in list(zip(filled, following, strict=False))[1:][-SIGNATURE_LINES:]:
+    candidates = filled[1:][-SIGNATURE_LINES:]
+    for at, after in zip(candidates, [*candidates[1:], len(lines)], strict=False):
         if lines[at] in SIGNATURE_MARKS or _closing(lines[at]) or _framed(lines, at):
             return at
         if _said(lines[at], THANKS) and (after == len(lines) or _name(lines[after])):
@@ -206,36 +210,29 @@ def _said(line: str, words: frozenset[str]) -> bool:
 
 
 def _sent_from(line: str) -> bool:
-    if len(line) > 90 or re.search(r"[,!?。]|\.\s", line):
+    if len(line) > LONGEST_SENT_FROM or not line[0].isalpha():
         return False
     lower = line.lower()
-    return (lower.startswith(SENT_FROM) or lower.endswith(SENT_FROM_ENDS)) and any(product in lower for product in PRODUCTS)
+    if not lower.startswith(SENT_FROM) and not lower.endswith(SENT_FROM_ENDS):
+        return False
+    return SENTENCE.search(line) is None and any(product in lower for product in PRODUCTS)
 
 
 def _without_notices(lines: list[str]) -> list[str]:
-    paragraphs = list(_paragraphs(lines))
-    kept = [paragraph for paragraph in paragraphs if not _notice(paragraph)]
-    if not any(any(paragraph) for paragraph in kept):
-        kept = paragraphs
-    return [line for paragraph in kept for line in paragraph]
-
-
-def _paragraphs(lines: list[str]) -> Iterator[list[str]]:
-    paragraph: list[str] = []
-    for line in lines:
-        if not line and paragraph:
-            yield paragraph
-            paragraph = []
-        if line:
-            paragraph.append(line)
-        else:
-            yield [""]
-    if paragraph:
-        yield paragraph
+    """Without the paragraphs that are disclaimers, unless nothing else is there."""
+    starts = [at for at, line in enumerate(lines) if line and not (at and lines[at - 1]) and _notice(lines[at : at + NOTICE_LINES])]
+    ends = {at: next((end for end in range(at, len(lines)) if not lines[end]), len(lines)) for at in starts}
+    kept: list[str] = []
+    said = 0
+    for at in starts:
+        kept += lines[said:at]
+        said = ends[at]
+    kept += lines[said:]
+    return kept if any(kept) else lines
 
 
 def _notice(paragraph: list[str]) -> bool:
-    start = paragraph[0].strip("*[]()" + DASHES + TRIMMED).lower()
+    start = paragraph[0][:LOOK].strip("*[]()" + DASHES + TRIMMED).lower()
     if not start.startswith(NOTICES):
         return False
-    return any(word in " ".join(line[:LOOK] for line in paragraph[:8]).lower() for word in LEGAL)
+    return any(word in " ".join(line[:LOOK] for line in takewhile(bool, paragraph)).lower() for word in LEGAL)
