@@ -22,10 +22,10 @@ LOCK = CHECKOUT / "requirements" / "lock.txt"
 PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]+\])?==([A-Za-z0-9.+!]+)")
 
 
-def peer_python(name: str, requirements: Sequence[str]) -> Path:
+def peer_python(name: str, requirements: Sequence[str], with_torch: bool = True) -> Path:
     """The interpreter of a peer's environment, made once for these requirements; each is `package==version`. Raises ValueError."""
     check_pinned(requirements)
-    torch, limits = TORCH.read_text().strip(), constraints(LOCK.read_text(), requirements)
+    torch, limits = TORCH.read_text().strip() if with_torch else "", constraints(LOCK.read_text(), requirements)
     wanted = hashlib.sha256("\n".join([torch, *requirements, limits]).encode()).hexdigest()
     home = HOME / name
     python, stamp = home / "bin" / "python", home / "installed"
@@ -70,8 +70,10 @@ def _make(home: Path, torch: str, requirements: Sequence[str], limits: str) -> N
     limited.write_text(limits)
     # torch by pip, as in the Makefile: its CPU build may come from a place that only pip is configured to read.
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--no-deps", torch], check=True)
-    asked = [torch, *requirements, "--constraint", str(limited)]
+    first = [torch] if torch else []
+    if first:
+        subprocess.run([*pip, "--no-deps", *first], check=True)
+    asked = [*first, *requirements, "--constraint", str(limited)]
     uv = CHECKOUT / ".venv" / "bin" / "uv"
     found = uv.is_file() and subprocess.run([str(uv), "pip", "install", "--quiet", "--python", str(python), *asked]).returncode == 0
     if not found:
