@@ -80,7 +80,10 @@ class Runtime:
 
     @classmethod
     def load(cls, bundle: Bundle | Path | str, threads: int = 1, *, reference: bool = False) -> Self:
-        """Load a bundle, verified first where a folder is named; threads are those of one matrix product, reference takes its fp32 engine. Raises BadBundle."""
+        """Load a bundle, verified first where a folder is named; BadBundle where it is not as it was written.
+
+        threads: of one matrix product. reference: its fp32 engine rather than the one that is served.
+        """
         opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         try:
             file = opened.file(opened.read_json("engine.json")["reference" if reference else "file"])
@@ -98,8 +101,10 @@ class Runtime:
         """Filter and score messages; the answers are in their order."""
         prepared = [self._prepared(item) for item in items]
         rows = [number for number, found in enumerate(prepared) if found.reason is None]
-        logits = dict(zip(rows, self.logits([prepared[row].text for row in rows]), strict=True))
-        return [self._answer(found, logits.get(row)) for row, found in enumerate(prepared)]
+        answers = [Scored(None, None, {}, "skipped", found.reason) for found in prepared]
+        for row, answer in zip(rows, self._answers([prepared[row].text for row in rows]), strict=True):
+            answers[row] = answer
+        return answers
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.object_]:
         """The label of each text as it is served, (texts,); None where a filter skips it. An abstained one keeps its label."""
@@ -138,20 +143,21 @@ class Runtime:
         reason = None if found.reason else skip_reason(self.custom, found.text, item.headers)
         return Prepared("", reason) if reason else found
 
-    def _answer(self, prepared: Prepared, logits: NDArray[np.float64] | None) -> Scored:
-        if logits is None:
-            return Scored(None, None, {}, "skipped", prepared.reason)
-        scores = dict(zip(self.labels, softmax(logits[None])[0].tolist(), strict=True))
-        label = self.labels[int(logits.argmax())]
-        reason = post_score(self.filters, scores[label], energy(logits) > self.highest_energy)
-        reason = reason or abstain_reason(self.custom, prepared.text, label, scores[label])
-        return Scored(label, scores[label], scores, "abstained" if reason else "scored", reason)
+    def _answers(self, texts: Sequence[str]) -> Iterator[Scored]:
+        """The answers to texts that were not skipped; what can be computed for all at once is."""
+        logits = self.logits(texts)
+        chances, strange = softmax(logits).tolist(), (energy(logits) > self.highest_energy).tolist()
+        for text, best, row, out_of_scope in zip(texts, logits.argmax(axis=1).tolist(), chances, strange, strict=True):
+            label, score = self.labels[best], row[best]
+            reason = post_score(self.filters, score, out_of_scope) or abstain_reason(self.custom, text, label, score)
+            yield Scored(label, score, dict(zip(self.labels, row, strict=True)), "abstained" if reason else "scored", reason)
 
 
-def energy(logits: NDArray[np.float64]) -> float:
-    """How unlike the training data a text is, of its calibrated logits (labels,); as `headgate.model.calibration.energy`."""
-    highest = logits.max()
-    return float(-highest - np.log(np.exp(logits - highest).sum()))
+def energy(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How unlike the training data texts are, of their calibrated logits (..., labels); as `headgate.model.calibration.energy`."""
+    highest = logits.max(axis=-1)
+    found: NDArray[np.float64] = -highest - np.log(np.exp(logits - highest[..., None]).sum(axis=-1))
+    return found
 
 
 def _bound(scores: Sequence[float], share: float) -> float:
@@ -191,6 +197,7 @@ def _options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # it keeps a plan for every shape of a batch: 10 MB, and no faster
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not _multiplies_eight_bits():
         options.add_session_config_entry("session.x64quantprecision", "1")
