@@ -13,10 +13,21 @@
 # The digest is that of the multi-platform index of 2026-08-16. To renew: docker buildx imagetools inspect python:3.11-slim
 ARG BASE_IMAGE=docker.io/library/python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 
+# Verified before anything is installed from it: the code that does it is in the bundle's own wheel, and needs nothing else.
+FROM ${BASE_IMAGE} AS bundle
+ARG BUNDLE=.
+COPY ${BUNDLE}/ /bundle/
+ARG BUNDLE_DIGEST
+ARG COMMIT
+RUN PYTHONPATH=$(echo /bundle/wheels/headgate-*.whl) python3 -B -c "import sys; from headgate.model.bundle import open_bundle; \
+bundle = open_bundle('/bundle'); found = [bundle.digest, bundle.provenance.get('commit') or '']; \
+sys.exit(0 if found == sys.argv[1:] else 'expected --build-arg BUNDLE_DIGEST=%s --build-arg COMMIT=%s' % tuple(found))" \
+    "${BUNDLE_DIGEST}" "${COMMIT}" && \
+    chmod -R a+rX,go-w /bundle
+
 # The only stage that needs a network.
 FROM ${BASE_IMAGE} AS download
-ARG BUNDLE=.
-COPY ${BUNDLE}/requirements.txt /lock/
+COPY --from=bundle /bundle/requirements.txt /lock/
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
     if [ -e /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi && \
     python3 -m pip download --no-cache-dir --no-deps --only-binary :all: --require-hashes --dest /wheelhouse -r /lock/requirements.txt
@@ -24,26 +35,20 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,ta
 FROM scratch AS wheelhouse
 COPY --from=download /wheelhouse /
 
-# Installed, verified, and cut down to what serving imports.
+# Installed without an index, and cut down to what serving imports.
 FROM ${BASE_IMAGE} AS install
-ARG BUNDLE=.
-ARG BUNDLE_DIGEST
-ARG COMMIT
 COPY --from=wheelhouse / /wheelhouse/
-COPY ${BUNDLE}/ /bundle/
+COPY --from=bundle /bundle/requirements.txt /bundle/
+COPY --from=bundle /bundle/wheels/ /bundle/wheels/
 RUN python3 -m venv --without-pip /opt/headgate && \
     pip="python3 -m pip --python /opt/headgate/bin/python install --no-cache-dir --no-compile --no-deps --no-index" && \
     $pip --find-links /wheelhouse --require-hashes -r /bundle/requirements.txt && $pip /bundle/wheels/*.whl
-RUN /opt/headgate/bin/python -B -c "import sys; from headgate.model.bundle import open_bundle; bundle = open_bundle('/bundle'); \
-found = [bundle.digest, bundle.provenance.get('commit') or '']; \
-sys.exit(0 if found == sys.argv[1:] else 'expected --build-arg BUNDLE_DIGEST=%s --build-arg COMMIT=%s' % tuple(found))" \
-    "${BUNDLE_DIGEST}" "${COMMIT}"
 RUN cd /opt/headgate/lib/python3*/site-packages && \
     rm -rf onnxruntime/quantization onnxruntime/tools onnxruntime/transformers onnxruntime/datasets onnxruntime/backend numpy/f2py && \
     find . -depth \( -name tests -o -name __pycache__ -o -path '*/numpy/*/include' \) -type d -exec rm -rf {} + && \
     find . \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.a' \) -type f -delete && \
     /opt/headgate/bin/python -m compileall -q --invalidation-mode unchecked-hash . && \
-    chmod -R a+rX,go-w /opt/headgate /bundle
+    chmod -R a+rX,go-w /opt/headgate
 
 # The base without its package installers, papers and (of a plain Debian) all of Perl but perl-base.
 FROM ${BASE_IMAGE} AS base
@@ -55,6 +60,9 @@ RUN if dpkg -s python3-pip >/dev/null 2>&1; \
         /usr/local/lib/python3*/test /usr/local/lib/python3*/idlelib /usr/local/lib/python3*/turtledemo \
         /usr/share/doc/* /usr/share/info/* /usr/share/locale/* /usr/share/man/* /usr/share/python-wheels \
         /var/cache/* /var/lib/apt/lists/* /var/log/* /root/.cache /tmp/*
+# A name for the user; and buildah's cache, which does not look at the argument in USER, sees another base.
+ARG RUNTIME_USER=10001:10001
+RUN if [ "${RUNTIME_USER}" != root ]; then echo "headgate:x:${RUNTIME_USER}::/:/usr/sbin/nologin" >> /etc/passwd; fi
 
 FROM scratch
 ARG BASE_IMAGE
@@ -63,7 +71,7 @@ ARG COMMIT
 ARG RUNTIME_USER=10001:10001
 COPY --from=base / /
 COPY --from=install /opt/headgate /opt/headgate
-COPY --from=install /bundle /bundle
+COPY --from=bundle /bundle /bundle
 LABEL org.opencontainers.image.base.name=${BASE_IMAGE} \
     org.opencontainers.image.revision=${COMMIT} \
     io.headgate.bundle.digest=sha256:${BUNDLE_DIGEST}

@@ -24,6 +24,7 @@ from deployments.supervisord import write_private
 from deployments.target import Cohort, EndpointStatus, Observation, Revision, Split
 from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale, Unavailable
 from headgate.model.bundle import open_bundle
+from headgate.model.signing import verify_digest
 from headgate.record import Record
 
 
@@ -48,15 +49,19 @@ class LocalTarget:
         first_port: int = 8400,
         ready_s: float = 120,
         server: Sequence[str] = SERVER,
+        public_key: Path | None = None,
     ) -> None:
         self.home = home.resolve()
         self.processes = processes or Processes(home)
         self.ports = Ports(home)
         self.first_port, self.ready_s, self.server = first_port, ready_s, tuple(server)
+        self.public_key = public_key
         self._http = httpx.Client(timeout=90, trust_env=False)
 
     def deploy(self, endpoint: str, revision: Revision) -> EndpointStatus:
         """Start the revision beside the champion with no traffic; an endpoint's first revision becomes its champion. Idempotent."""
+        if self.public_key:
+            verify_digest("bundle", revision.bundle_digest, revision.signature, self.public_key)
         stored = self._stored(revision)
 
         def with_revision(now: Layout) -> Layout:

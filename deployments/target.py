@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from headgate.model.bundle import open_bundle
+from headgate.model.bundle import open_bundle, signature_beside
 from headgate.record import Record
 
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -19,6 +19,7 @@ class Revision(Record):
     release: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="release id, or adhoc-<8 of digest>")
     bundle_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     bundle: Path | str = Field(description="folder or URI of the bundle")
+    signature: str | None = Field(None, description="minisign's, of the bundle digest")
     model: str = Field("adhoc", min_length=1, description="model name in metrics and the prediction log")
 
     @classmethod
@@ -26,7 +27,13 @@ class Revision(Record):
         """The revision of a bundle that no release names; BadBundle if the folder is none."""
         found = open_bundle(bundle)
         model = str(found.provenance.get("model") or "adhoc")
-        return cls(release=f"adhoc-{found.digest[:8]}", bundle_digest=found.digest, bundle=bundle.resolve(), model=model)
+        return cls(
+            release=f"adhoc-{found.digest[:8]}",
+            bundle_digest=found.digest,
+            bundle=bundle.resolve(),
+            model=model,
+            signature=signature_beside(bundle),
+        )
 
 
 class Split(Record):
@@ -73,6 +80,7 @@ class Target(Protocol):
     """A place with endpoints. Every call may be repeated after a failure or a kill and ends in the same state.
 
     NotFound names an endpoint that is not there, Refused says why a change was not made, Unavailable may be tried again.
+    A target that was given a public key deploys nothing that is not signed with it.
     """
 
     routing: Literal["stepwise", "native"]

@@ -14,6 +14,7 @@ from typer.models import OptionInfo
 
 from headgate.errors import HeadgateError
 from headgate.settings import Train, load_settings
+from headgate.signing_commands import sign, verify
 
 COMMANDS = "headgate.commands"
 DEFAULTS = Train()
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data sets: versions, labels, rows in quarantine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.command()(sign)
+app.command()(verify)
 
 Rows = typer.Option(help="JSON Lines, CSV or Parquet with at least text and label", exists=True, dir_okay=False, show_default=False)
 Classifier = typer.Option(help="folder that `headgate train` wrote", exists=True, file_okay=False, show_default=False)
@@ -163,7 +166,12 @@ def wrap(
         rows=labelled_texts(rows, filters) if rows else None,
     )
     typer.echo(engine_line(bundle))
-    typer.echo(f"bundle {bundle.digest} in {out}\nnext: headgate serve {out}")
+    typer.echo(f"bundle {bundle.digest} in {out}")
+    if (signing := load_settings().signing).secret_key:
+        from headgate.model.signing import sign_bundle
+
+        typer.echo(f"signed: {sign_bundle(out, signing)}")
+    typer.echo(f"next: headgate serve {out}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError
 from typing_extensions import override
@@ -183,6 +183,14 @@ class ModelSettings(Section):
         return f"{self.dataset}-regression"
 
 
+class Signing(Section):
+    """A minisign key pair. With a secret key bundles are signed where they are made, with a public key they are verified where deployed."""
+
+    secret_key: Path | None = None
+    public_key: Path | None = None
+    password: SecretStr | None = Field(None, description="of the secret key; give it as HEADGATE_SIGNING__PASSWORD, never in the file")
+
+
 class StackSettings(Section):
     """Preferred ports of the local stack; a taken port is replaced by the next free one."""
 
@@ -202,6 +210,7 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".headgate"), description="state of the local stack")
     lake: str = Field(".headgate/lake", description="a folder or s3://bucket/prefix")
     gateway_url: str = Field("http://127.0.0.1:4300", description="where evidence pages are read; the local stack sets it")
+    signing: Signing = Signing()
     stack: StackSettings = StackSettings()
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
 

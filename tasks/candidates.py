@@ -1,11 +1,9 @@
 """What to build, whether it was built already, and how a stopped candidate ends."""
 
-import os
-import subprocess
-
 from prefect.logging import get_run_logger
 
 from data_checks.annotations import DataCheckReport
+from headgate.checkout import commit
 from headgate.data.table import DatasetTable
 from headgate.data.version import DataVersion
 from headgate.errors import NotFound, Refused
@@ -69,20 +67,6 @@ def _retested(lake: Lake, model: str, release: str) -> tuple[DataVersion, str]:
     if found.model != model:
         raise Refused(f"release {found.id[:12]}: expected one of model {model}, found {found.model}")
     return found.data_version, found.candidate
-
-
-def commit() -> str:
-    """The checkout's commit, with `+dirty` where files differ from it; HEADGATE_COMMIT where there is no checkout."""
-    if given := os.environ.get("HEADGATE_COMMIT"):
-        return given
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+dirty" if changed.strip() else "")
 
 
 def note_standing(candidate: Candidate) -> Standing | None:

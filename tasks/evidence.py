@@ -11,6 +11,8 @@ from headgate.data.table import DatasetTable
 from headgate.errors import Refused
 from headgate.evaluation.evidence import DataChange, Evidence, ReleaseSubject, summary_markdown, write_evidence
 from headgate.evaluation.report import LoadReport, Report
+from headgate.model.bundle import open_bundle, signature_beside
+from headgate.model.sbom import FILE as SBOM
 from headgate.record import Record
 from headgate.release.candidate import Candidate, save_outcome
 from headgate.release.record import Release, folder, load_release, save_release
@@ -71,10 +73,13 @@ def refuse(tested: Tested) -> str:
 
 
 def _release(candidate: Candidate, registered: Registered, evidence: Evidence, digest: str) -> Release:
+    bundle = open_bundle(workplace(candidate.key) / "bundle")
     return Release(
         model=candidate.model,
         candidate=candidate.key,
         bundle_digest=evidence.subject.bundle_digest,
+        bundle_signature=signature_beside(bundle.path),
+        sbom_digest=bundle.manifest["files"].get(SBOM),
         data_version=candidate.data_version,
         commit=candidate.commit,
         evidence_digest=digest,

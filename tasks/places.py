@@ -6,6 +6,7 @@ from deployments.local import LocalTarget
 from deployments.target import Revision
 from headgate.errors import NotFound, Refused
 from headgate.lake import Lake, open_lake
+from headgate.model.bundle import signature_beside
 from headgate.release.record import load_release
 from headgate.settings import Settings, load_settings
 
@@ -25,7 +26,7 @@ def target_named(name: str) -> LocalTarget:
     if name != "local":
         raise Refused(f"expected the target `local`, the only one yet, found {name!r}")
     settings = load_settings()
-    return LocalTarget(settings.home.absolute(), first_port=settings.stack.endpoint_port)
+    return LocalTarget(settings.home.absolute(), first_port=settings.stack.endpoint_port, public_key=settings.signing.public_key)
 
 
 def endpoint_name(model: str, environment: str) -> str:
@@ -36,10 +37,12 @@ def endpoint_name(model: str, environment: str) -> str:
 def revision_of(release_id: str) -> Revision:
     """What a target needs to run a release; NotFound if its bundle is not on this machine and not in MLflow."""
     release = load_release(the_lake(), release_id)
+    folder = bundle_folder(release.model, release.registered_version, release.bundle_digest)
     return Revision(
         release=release.id,
         bundle_digest=release.bundle_digest,
-        bundle=bundle_folder(release.model, release.registered_version, release.bundle_digest),
+        bundle=folder,
+        signature=release.bundle_signature or signature_beside(folder),
         model=release.model,
     )
 

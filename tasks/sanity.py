@@ -9,21 +9,23 @@ from prefect.runtime import flow_run
 
 from data_checks.annotations import check_annotations
 from deployments.target import Revision
+from headgate.checkout import commit
 from headgate.data.frozen import load_frozen
 from headgate.data.table import DatasetTable
 from headgate.errors import Refused
 from headgate.evaluation.endpoint import endpoint_test
 from headgate.evaluation.regression import measure_frame, score_through
-from headgate.model.bundle import open_bundle
+from headgate.model.bundle import open_bundle, signature_beside
 from headgate.model.classifier import TransformerClassifier
 from headgate.model.filters import FilterConfig
 from headgate.model.wrapping import wrap
 from headgate.record import Record
 from headgate.settings import load_settings
-from tasks.candidates import commit, newest_data
+from tasks.candidates import newest_data
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, target_named, the_lake
 from tasks.training import training_texts
+from tasks.wrapping import sign_if_configured
 
 REGRESSION_ROWS = 60
 
@@ -94,6 +96,7 @@ def wrap_subset(subset: Subset, classifier: Path) -> Path:
         {"model": subset.model, "commit": commit(), "purpose": "sanity check"},
         private_packages=settings.bundle.private_packages,
     )
+    sign_if_configured(out)
     return out
 
 
@@ -101,7 +104,8 @@ def wrap_subset(subset: Subset, classifier: Path) -> Path:
 def deploy_subset(subset: Subset, bundle: Path) -> str:
     """A staging endpoint of its own, so that a candidate on staging is left alone."""
     digest = open_bundle(bundle).digest
-    status = target_named("local").deploy(subset.endpoint, Revision(release=f"sanity-{digest[:12]}", bundle_digest=digest, bundle=bundle))
+    revision = Revision(release=f"sanity-{digest[:12]}", bundle_digest=digest, bundle=bundle, signature=signature_beside(bundle))
+    status = target_named("local").deploy(subset.endpoint, revision)
     get_run_logger().info("%s answers at %s", subset.endpoint, status.url)
     return subset.endpoint
 

@@ -14,6 +14,7 @@ from headgate.errors import Refused
 from headgate.evaluation import load, regression
 from headgate.evaluation.endpoint import endpoint_test
 from headgate.evaluation.report import LoadReport, Report, Subject
+from headgate.model.bundle import signature_beside
 from headgate.model.linear_floor import fit_linear_floor
 from headgate.record import Record
 from headgate.release.candidate import Candidate
@@ -41,7 +42,14 @@ def deploy_to_staging(candidate: Candidate, bundle: WrappedBundle) -> Staging:
     target = target_named("local")
     _align(target, endpoint, candidate, bundle)
     status = target.deploy(
-        endpoint, Revision(release=f"candidate-{candidate.key}", bundle_digest=bundle.digest, bundle=bundle.path, model=candidate.model)
+        endpoint,
+        Revision(
+            release=f"candidate-{candidate.key}",
+            bundle_digest=bundle.digest,
+            bundle=bundle.path,
+            signature=signature_beside(bundle.path),
+            model=candidate.model,
+        ),
     )
     alone = status.champion is not None and status.champion.bundle_digest == bundle.digest
     if not alone:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
+from headgate.checkout import DIRTY
 from headgate.model.bundle import open_bundle
 from headgate.model.card import model_card
 from headgate.model.filters import FilterConfig
 from headgate.model.saved import read_record
+from headgate.model.signing import sign_bundle
 from headgate.model.wrapping import wrap
 from headgate.record import Record
 from headgate.release.candidate import Candidate
@@ -32,15 +34,23 @@ def wrap_bundle(candidate: Candidate, classifier: Path) -> WrappedBundle:
     settings = load_settings().model(candidate.model)
     if not out.is_dir():
         provenance = candidate.model_dump(mode="json", include={"model", "commit", "data_version"}) | {
-            "train": settings.train.model_dump(mode="json")
+            "dirty": candidate.commit.endswith(DIRTY),
+            "train": settings.train.model_dump(mode="json"),
         }
         card = model_card(candidate.model, read_record(classifier), provenance)
         filters = FilterConfig(**settings.filters.model_dump())
         rows = list(zip(*training_rows(candidate), strict=True))
         wrap(classifier, out, filters, provenance, card, private_packages=settings.bundle.private_packages, rows=rows)
     digest = open_bundle(out).digest
+    sign_if_configured(out)
     get_run_logger().info("bundle %s in %s", digest[:12], out)
     return WrappedBundle(path=out, digest=digest)
+
+
+def sign_if_configured(bundle: Path) -> None:
+    """Put a signature beside a bundle where headgate.toml names a secret key."""
+    if (signing := load_settings().signing).secret_key:
+        get_run_logger().info("signed: %s", sign_bundle(bundle, signing).name)
 
 
 @once_per_run("register in MLflow")

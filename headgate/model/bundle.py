@@ -62,6 +62,18 @@ def open_bundle(path: Path | str) -> Bundle:
     return Bundle(folder, digest_of(files), manifest)
 
 
+def signature_file(bundle: Path) -> Path:
+    """Where the signature of a bundle folder lies."""
+    place = bundle.absolute()
+    return place.with_name(f"{place.name}.minisig")
+
+
+def signature_beside(bundle: Path) -> str | None:
+    """The signature that lies beside a bundle folder, if one does."""
+    file = signature_file(bundle)
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
 def _required(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     return REQUIRED if manifest["format_version"] == 1 else (*REQUIRED, *REQUIRED_SINCE_2)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from headgate.checkout import DIRTY, UNKNOWN, commit
 from headgate.data.parsing import read_rows
 from headgate.data.rows import Annotation
 from headgate.evaluation.metrics import measure_level
@@ -120,9 +121,11 @@ def read_metrics(classifier: Path) -> dict[str, Any] | None:
 
 
 def provenance_of(classifier: Path) -> dict[str, Any]:
-    """What a classifier wrapped by hand was made from; nothing that differs between two equal trainings."""
+    """What a classifier wrapped by hand was made from; nothing that differs between two equal trainings at one commit."""
     record, metrics = read_record(classifier), read_metrics(classifier)
-    made = {"model": "by-hand", "commit": None, "classifier": record["files"]["model.safetensors"], "train": record["parameters"]}
+    known = None if (found := commit()) == UNKNOWN else found
+    code = {"commit": known, "dirty": known.endswith(DIRTY) if known else None}
+    made = {"model": "by-hand", **code, "classifier": record["files"]["model.safetensors"], "train": record["parameters"]}
     return made | ({"data_version": metrics["data"]} if metrics else {})
 
 

@@ -4,13 +4,16 @@ import hashlib
 from typing import Annotated, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from headgate.data.version import DataVersion
 from headgate.errors import NotFound
 from headgate.lake import Lake
-from headgate.record import Record
+from headgate.record import Record, canonical
 
 Starter = Annotated[str, Field(pattern=r"^(person|automation):.+$")]
+
+LATER = ("bundle_signature", "sbom_digest", "image_signature")
 
 
 class Release(Record):
@@ -19,7 +22,10 @@ class Release(Record):
     model: str
     candidate: str = Field(description="key of the candidate that was tested")
     bundle_digest: str
-    image_digest: str | None = None
+    bundle_signature: str | None = Field(None, description="minisign's, where a key is configured")
+    sbom_digest: str | None = Field(None, description="sha256 of the bundle's sbom.cdx.json")
+    image_digest: str | None = Field(None, description="as the registry has it; none for a target that runs the bundle itself")
+    image_signature: str | None = None
     data_version: DataVersion
     commit: str
     evidence_digest: str
@@ -29,6 +35,12 @@ class Release(Record):
     expected_champion: str | None = Field(description="release that was in production when the evidence was made")
     started_by: Starter
     registered_version: str = Field(description="MLflow model version that holds the bundle")
+
+    @override
+    def to_bytes(self) -> bytes:
+        """Canonical JSON; fields that older releases did not have are left out where they are empty, so that ids stay."""
+        empty = {name for name in LATER if getattr(self, name) is None}
+        return canonical(self.model_dump(mode="json", exclude=empty))
 
     @property
     def id(self) -> str:

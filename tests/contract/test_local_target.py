@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import minisign
 import pytest
 
 from deployments.local import LocalTarget
@@ -23,6 +24,8 @@ from deployments.supervisord import write_private
 from deployments.target import EndpointStatus, Revision, Split
 from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale
 from headgate.model.bundle import REQUIRED, open_bundle
+from headgate.model.signing import sign_digest
+from headgate.settings import Signing
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_server.py")))
 BODY = {"instances": [{"text": "Sounds good, let us talk on Monday."}]}
@@ -79,6 +82,23 @@ def answered_by(target: LocalTarget, endpoint: str = "staging", **options: Any) 
 
 def servers(target: LocalTarget) -> set[str]:
     return {name for name, state in target.processes.states().items() if state.state in ("STARTING", "RUNNING")}
+
+
+def test_with_a_public_key_only_what_is_signed_with_it_is_deployed(target: LocalTarget, revision: Any, tmp_path: Path) -> None:
+    pair = minisign.KeyPair.generate()
+    (tmp_path / "release.key").write_bytes(bytes(pair.secret_key))
+    (tmp_path / "release.pub").write_bytes(bytes(pair.public_key))
+    careful = LocalTarget(target.home, first_port=18400, ready_s=30, server=STUB, public_key=tmp_path / "release.pub")
+    unsigned = revision("one")
+    with pytest.raises(Refused) as refused:
+        careful.deploy("staging", unsigned)
+    assert str(refused.value) == (
+        f"bundle {unsigned.bundle_digest[:12]}: expected a signature by {tmp_path / 'release.pub'}, found none; "
+        "`headgate sign` makes one where the secret key is"
+    )
+    assert target.endpoints() == []
+    signature = sign_digest("bundle", unsigned.bundle_digest, Signing(secret_key=tmp_path / "release.key"))
+    assert releases(careful.deploy("staging", unsigned.model_copy(update={"signature": signature})))[0] == "one"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from headgate.release.audit import append, entries
 from headgate.release.candidate import Candidate, Standing, candidate_key, save_outcome, standing
 from headgate.release.champion import champion, crown
 from headgate.release.record import Release, load_release, save_release
-from headgate.settings import Approval, ModelSettings, Train
+from headgate.settings import Approval, Bundle, ModelSettings, Train
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DATA = DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700)
@@ -44,6 +44,11 @@ def test_a_release_is_found_by_the_beginning_of_its_id(lake):
     release_id = save_release(lake, RELEASE)
     assert release_id == RELEASE.id
     assert load_release(lake, release_id[:8]) == RELEASE
+
+
+def test_a_release_of_the_first_format_keeps_its_id_and_new_fields_change_it():
+    assert RELEASE.id == "1c3f520cda7c2efb884558ce6cc1a33a3cc7e0fcdd38c31e3368bc27c6e0d51e"
+    assert RELEASE.model_copy(update={"sbom_digest": "5" * 64}).id != RELEASE.id
 
 
 def test_saving_a_release_again_changes_nothing(lake):
@@ -170,6 +175,15 @@ def test_the_candidate_key_changes_with_data_and_training_but_not_with_the_load_
     assert key == candidate_key(DATA, FROZEN, settings)
     assert key != candidate_key(DATA.model_copy(update={"digest": "0" * 32}), FROZEN, settings)
     assert key != candidate_key(DATA, FROZEN, settings.model_copy(update={"train": Train(epochs=1)}))
+
+
+def test_changed_code_of_a_private_package_makes_a_new_candidate(tmp_path):
+    (tmp_path / "filters.py").write_text("one = 1\n")
+    settings = ModelSettings(dataset="replies", bundle=Bundle(private_packages=(tmp_path,)))
+    before = candidate_key(DATA, FROZEN, settings)
+    assert before == candidate_key(DATA, FROZEN, settings)
+    (tmp_path / "filters.py").write_text("one = 2\n")
+    assert candidate_key(DATA, FROZEN, settings) != before
 
 
 def test_an_unknown_candidate_is_new(lake):

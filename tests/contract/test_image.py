@@ -1,0 +1,208 @@
+"""The serving image, really built and run: with Docker where its daemon answers, else with Debian's buildah and podman."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from uuid import uuid4
+
+import pytest
+
+from headgate.model.bundle import open_bundle
+
+pytestmark = [pytest.mark.image, pytest.mark.timeout(1200)]
+
+CHECKOUT = Path(__file__).parents[2]
+BASE = "localhost/python:3.11-slim"
+NAME = "localhost/headgate-image-test"
+PARTS = ("buildah", "podman", "runc", "conmon", "mmdebstrap", "skopeo")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+HARDENED = ("--read-only", "--user=10001:10001", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=512m", "--network=none")
+LARGEST_BYTES = 450_000_000
+ASK = """
+import json, sys, urllib.request
+def read(path, body=None):
+    request = urllib.request.Request("http://127.0.0.1:8080" + path, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.status, answer.read().decode()
+print(json.dumps([read("/ping")[0], read("/invocations", sys.argv[1].encode())[1]]))
+"""
+FORBIDDEN = """
+import importlib.util, shutil, sys
+modules = [name for name in ("pip", "setuptools", "ensurepip", "torch", "transformers") if importlib.util.find_spec(name)]
+programs = [name for name in ("pip", "pip3", "gcc", "cc", "g++", "make", "git") if shutil.which(name)]
+sys.exit(f"found {modules + programs}" if modules + programs else 0)
+"""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What builds and runs images here."""
+
+    build: tuple[str, ...]
+    run: str
+    environment: dict[str, str]
+
+    def call(self, *arguments: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
+        """One command to its end; the caller looks at how it ended."""
+        return subprocess.run(arguments, capture_output=True, text=True, env=os.environ | self.environment, timeout=timeout_s)
+
+    def told(self, *arguments: str) -> str:
+        """What a command that has to succeed says."""
+        done = self.call(self.run, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def image(self, bundle: Path, tag: str, **arguments: str) -> subprocess.CompletedProcess[str]:
+        """Build the image of a bundle; build arguments win over those that the bundle asks for."""
+        opened = open_bundle(bundle)
+        given = {"BUNDLE_DIGEST": opened.digest, "COMMIT": opened.provenance["commit"], **arguments}
+        options = [option for name, value in given.items() for option in ("--build-arg", f"{name}={value}")]
+        if CERTIFICATES.exists():
+            options += ["--secret", f"id=ca,src={CERTIFICATES}"]
+        return self.call(*self.build, *options, "--file", str(CHECKOUT / "Dockerfile"), "--tag", f"{NAME}:{tag}", str(bundle))
+
+    def inspect(self, tag: str) -> dict[str, Any]:
+        """What an image says of itself."""
+        return dict(json.loads(self.told("image", "inspect", f"{NAME}:{tag}"))[0])
+
+
+@pytest.fixture(scope="module")
+def engine(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """Docker, or buildah and podman with a base image made from Debian packages; neither: a loud skip, in CI a failure."""
+    if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
+        return Engine(("docker", "build"), "docker", {"DOCKER_BUILDKIT": "1"})
+    if missing := [part for part in PARTS if shutil.which(part) is None]:
+        give_up(f"expected a Docker daemon, or {', '.join(PARTS)}; found no daemon and no {', '.join(missing)}")
+    conf = shared / "tools" / "containers"
+    environment = {"CONTAINERS_CONF": str(conf / "containers.conf"), "CONTAINERS_STORAGE_CONF": str(conf / "storage.conf")}
+    build = ("buildah", "bud", "--isolation=chroot", "--pull-never", "--layers", "--format=docker", f"--build-arg=BASE_IMAGE={BASE}")
+    found = Engine(build, "podman", environment)
+    if found.call("podman", "image", "exists", BASE).returncode:
+        make_base(found, tmp_path_factory.mktemp("base"))
+    return found
+
+
+def give_up(told: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(told)
+    pytest.skip(told)
+
+
+def make_base(engine: Engine, folder: Path) -> None:
+    """A base image without a registry: Debian bookworm with Python."""
+    packages = "--include=python3-minimal,python3-pip,python3-venv,ca-certificates"
+    made = engine.call("mmdebstrap", "--variant=minbase", "--mode=root", packages, "bookworm", str(folder / "base.tar"))
+    assert made.returncode == 0, made.stderr
+    (folder / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
+    built = engine.call("buildah", "bud", "--isolation=chroot", "--tag", BASE, str(folder))
+    assert built.returncode == 0, built.stderr
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine, bundle: Path) -> Iterator[str]:
+    """The image of the tiny bundle."""
+    built = engine.image(bundle, "plain")
+    assert built.returncode == 0, built.stderr[-3000:]
+    yield f"{NAME}:plain"
+    engine.call(engine.run, "rmi", "--force", f"{NAME}:plain", f"{NAME}:root")
+
+
+@contextmanager
+def running(engine: Engine, image: str, *arguments: str, options: Sequence[str] = HARDENED) -> Iterator[str]:
+    """A container under the options; gone afterwards."""
+    name = f"headgate-{uuid4().hex[:8]}"
+    try:
+        engine.told("run", "--detach", f"--name={name}", *options, image, *arguments)
+        yield name
+    finally:
+        engine.call(engine.run, "rm", "--force", name)
+
+
+def answer(engine: Engine, container: str, timeout_s: float = 60) -> tuple[int, dict[str, Any]]:
+    """What it answers to a ping and to a text, asked from inside: there is no network."""
+    deadline = time.monotonic() + timeout_s
+    body = json.dumps({"instances": [{"text": "stop"}]})
+    while (done := engine.call(engine.run, "exec", container, "python", "-c", ASK, body)).returncode:
+        logs = engine.call(engine.run, "logs", container)
+        assert time.monotonic() < deadline, done.stderr + logs.stdout + logs.stderr
+        time.sleep(0.3)
+    pinged, text = json.loads(done.stdout)
+    return pinged, json.loads(text)
+
+
+def test_it_starts_and_answers_without_network_root_capabilities_and_a_writable_disk(engine: Engine, image: str, bundle: Path) -> None:
+    with running(engine, image, "--release", "r1") as container:
+        pinged, body = answer(engine, container)
+    assert pinged == 200
+    assert body["predictions"][0]["label"] in json.loads((bundle / "labels.json").read_text())
+    assert (body["model"]["bundle_digest"], body["model"]["release"]) == (open_bundle(bundle).digest, "r1")
+
+
+def test_the_word_with_which_sagemaker_starts_it_is_understood(engine: Engine, image: str) -> None:
+    with running(engine, image, "serve") as container:
+        assert answer(engine, container)[0] == 200
+
+
+def test_the_health_check_passes_where_it_serves(engine: Engine, image: str) -> None:
+    told = engine.inspect("plain")
+    command = (told["Config"].get("Healthcheck") or told["Healthcheck"])["Test"]
+    with running(engine, image) as container:
+        answer(engine, container)
+        assert engine.call(engine.run, "exec", container, *command[1:]).returncode == 0
+
+
+def test_a_bundle_that_was_touched_is_not_served(engine: Engine, image: str, bundle: Path, tmp_path: Path) -> None:
+    touched = Path(shutil.copytree(bundle, tmp_path / "touched"))
+    (touched / "labels.json").write_text("[]")
+    done = engine.call(engine.run, "run", "--rm", *HARDENED, f"--volume={touched}:/bundle:ro", image)
+    assert done.returncode == 1
+    assert "labels.json is changed: its sha256 is not the listed one" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["BUNDLE_DIGEST", "COMMIT"])
+def test_an_image_that_would_be_labelled_wrongly_is_not_built(engine: Engine, image: str, bundle: Path, wrong: str) -> None:
+    built = engine.image(bundle, "wrong", **{wrong: "f00"})
+    assert built.returncode != 0
+    assert f"expected --build-arg BUNDLE_DIGEST={open_bundle(bundle).digest} --build-arg COMMIT=c0ffee" in built.stdout + built.stderr
+
+
+def test_a_bundle_that_was_touched_is_not_built_into_one(engine: Engine, image: str, bundle: Path, tmp_path: Path) -> None:
+    touched = Path(shutil.copytree(bundle, tmp_path / "touched"))
+    digest = open_bundle(touched).digest
+    (touched / "notes.txt").write_text("hi")
+    options = ["--build-arg", f"BUNDLE_DIGEST={digest}", "--build-arg", "COMMIT=c0ffee", "--file", str(CHECKOUT / "Dockerfile")]
+    secret = ["--secret", f"id=ca,src={CERTIFICATES}"] if CERTIFICATES.exists() else []
+    built = engine.call(*engine.build, *options, *secret, str(touched))
+    assert built.returncode != 0
+    assert "notes.txt is extra: it is not in bundle.json" in built.stdout + built.stderr
+
+
+def test_it_says_what_it_is_made_from(engine: Engine, image: str, bundle: Path) -> None:
+    config = engine.inspect("plain")["Config"]
+    assert config["Labels"]["io.headgate.bundle.digest"] == f"sha256:{open_bundle(bundle).digest}"
+    assert config["Labels"]["org.opencontainers.image.revision"] == "c0ffee"
+    assert "python:3.11-slim" in config["Labels"]["org.opencontainers.image.base.name"]
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"][:3] == ["python", "-m", "headgate.serving"]
+
+
+def test_it_is_small_and_holds_no_installer_compiler_or_torch(engine: Engine, image: str) -> None:
+    assert engine.inspect("plain")["Size"] < LARGEST_BYTES
+    done = engine.call(engine.run, "run", "--rm", *HARDENED, "--entrypoint=python", image, "-c", FORBIDDEN)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_variant_of_sagemaker_runs_as_root(engine: Engine, image: str, bundle: Path) -> None:
+    built = engine.image(bundle, "root", RUNTIME_USER="root")
+    assert built.returncode == 0, built.stderr[-3000:]
+    assert engine.inspect("root")["Config"]["User"] == "root"
+    with running(engine, f"{NAME}:root", "serve", options=["--network=none", "--read-only"]) as container:
+        assert engine.told("exec", container, "id", "-u") == "0"
+        assert answer(engine, container)[0] == 200
