@@ -26,6 +26,7 @@ from headgate.model.filters import current_reply, machine_mail
 from headgate.model.raw_mail import read_mail
 
 SHARED = Path(os.environ.get("HEADGATE_SHARED", CHECKOUT / ".." / "shared"))
+REPLY_SETS = ("mail_reply_github", "mail_reply_multilingual")
 PEER = ("mail-parser-reply==1.36",)
 HOSTILE_BYTES = 100_000
 HOSTILE = {
@@ -34,6 +35,8 @@ HOSTILE = {
     "attributions begun": "On 1 2 x\n",
     "one line of attributions": "Am 1.2 x schrieb ",
     "header labels": "From: a\nSent: b\n",
+    "header labels alone": "a:\n",
+    "disclaimers begun": "this e-mail\n\n",
     "addresses": "<a@b.c>\n",
     "signature marks": "--\n",
     "closings": "Best,\n",
@@ -56,14 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [measured(name, texts, python, options) for name, texts in mails().items()]
     rows += [ours_alone(name, act, texts, options.repeats) for name, act, texts in readers()]
     ratios = ratios_of(rows)
+    held = [expectations(name, python) for name in REPLY_SETS]
     print(table(rows, ratios))
+    print("\n".join(f"{row['name']}: ours {row['ours']}, peer {row['peer']} of {row['cases']} expectations hold" for row in held))
     if options.json:
-        options.json.write_text(json.dumps({"rows": rows, "ratios": ratios}, indent=2) + "\n")
+        options.json.write_text(json.dumps({"rows": [*rows, *held], "ratios": ratios}, indent=2) + "\n")
 
 
 def mails() -> dict[str, list[str]]:
     """Texts to cut, by the name of their row."""
-    public = [case["raw"] for name in ("mail_reply_github", "mail_reply_multilingual") for case in cases(name)]
+    public = [case["raw"] for name in REPLY_SETS for case in cases(name)]
     replies = [row["text"] for file in sorted((CHECKOUT / "examples" / "replies").glob("*.jsonl")) for row in lines(file)]
     known = {
         "public mails": [text for text in public if len(text) < HOSTILE_BYTES],
@@ -131,8 +136,29 @@ def cpu_s(act: Callable[[str], object], texts: list[str]) -> float:
     return time.process_time() - start
 
 
+def expectations(name: str, python: Path | None) -> Row:
+    """How many cases of a public set hold."""
+    found = cases(name)
+    theirs = peer(python, [case["raw"] for case in found], limit_s=120) if python else None
+    held = sum(holds(case, reply) for case, reply in zip(found, theirs["replies"], strict=True)) if theirs else None
+    return {"name": name, "cases": len(found), "ours": sum(holds(case, current_reply(case["raw"])) for case in found), "peer": held}
+
+
+def holds(case: Row, reply: str) -> bool:
+    """Whether a reply is what a public case expects."""
+    exact = case.get("expected_reply") is None or reply.strip() == case["expected_reply"].strip()
+    present = all(part in reply for part in case.get("must_contain") or ())
+    return exact and present and not any(part in reply for part in case.get("must_not_contain") or ())
+
+
 def peer_cpu_s(python: Path, texts: list[str], limit_s: float) -> float | None:
-    """CPU seconds of the peer's pass in a process of its own; None if it was stopped at the limit."""
+    """CPU seconds of the peer's pass; None if it was stopped at the limit."""
+    found = peer(python, texts, limit_s)
+    return float(found["cpu_s"]) if found else None
+
+
+def peer(python: Path, texts: list[str], limit_s: float) -> Row | None:
+    """The peer's answer, in a process of its own; None if it was stopped at the limit."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "texts.json"
         file.write_text(json.dumps(texts))
@@ -142,7 +168,8 @@ def peer_cpu_s(python: Path, texts: list[str], limit_s: float) -> float | None:
             )
         except subprocess.TimeoutExpired:
             return None
-    return float(json.loads(done.stdout)["cpu_s"])
+    found: Row = json.loads(done.stdout)
+    return found
 
 
 def ratios_of(rows: Sequence[Row]) -> dict[str, float | None]:

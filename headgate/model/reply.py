@@ -62,6 +62,7 @@ def current_reply(text: str) -> str:
 
 
 def _without_history(lines: list[str]) -> list[str]:
+    labels = [_label(line) if ":" in line or COLONS[1] in line else "" for line in lines]
     kept: list[str] = []
     at, said = 0, False
     while at < len(lines):
@@ -75,10 +76,10 @@ def _without_history(lines: list[str]) -> list[str]:
             at += length
             if said and not _quoted_next(lines, at):
                 break
-        elif _separator(line) or _header_block(lines, at):
+        elif _separator(line) or _header_block(lines, labels, at):
             if said:
                 break
-            at = _after_header_block(lines, at + 1)
+            at = _after_header_block(labels, at + 1)
         elif said and _rule(line):
             break
         else:
@@ -128,25 +129,23 @@ def _separator(line: str) -> bool:
     return len(line) <= LONGEST_MARK and line.lower().startswith(FORWARDED)
 
 
-def _header_block(lines: list[str], at: int) -> bool:
+def _header_block(lines: list[str], labels: list[str], at: int) -> bool:
     """Whether "From: ..." and another mail header start here; or, some programs have it so, others and "From: ..." among them."""
-    first = _label(lines[at])
-    if first not in HEADER:
+    if labels[at] not in HEADER:
         return False
-    block = list(takewhile(lambda line: _label(line) in HEADER, lines[at + 1 : at + 5]))
-    labels = {first, *map(_label, block)}
-    enough = 1 if first in FROM else 2
-    told = labels & TELLING or any("@" in line[:LOOK] or "*" in line[:3] for line in (lines[at], *block))
-    return len(block) >= enough and bool(labels & FROM) and bool(told)
+    block = [labels[at], *takewhile(HEADER.__contains__, labels[at + 1 : at + 5])]
+    if len(block) < (2 if block[0] in FROM else 3) or FROM.isdisjoint(block):
+        return False
+    return not TELLING.isdisjoint(block) or any("@" in line[:LOOK] or "*" in line[:3] for line in lines[at : at + len(block)])
 
 
 def _label(line: str) -> str:
-    found = HEADER_LABEL.match(line[:LOOK]) if ":" in line or COLONS[1] in line else None
+    found = HEADER_LABEL.match(line[:LOOK])
     return found.group(1).lower() if found else ""
 
 
-def _after_header_block(lines: list[str], at: int) -> int:
-    while at < len(lines) and _label(lines[at]) in HEADER:
+def _after_header_block(labels: list[str], at: int) -> int:
+    while at < len(labels) and labels[at] in HEADER:
         at += 1
     return at
 
@@ -235,4 +234,5 @@ def _notice(paragraph: list[str]) -> bool:
     start = paragraph[0][:LOOK].strip("*[]()" + DASHES + TRIMMED).lower()
     if not start.startswith(NOTICES):
         return False
-    return any(word in " ".join(line[:LOOK] for line in takewhile(bool, paragraph)).lower() for word in LEGAL)
+    said = " ".join(line[:LOOK] for line in takewhile(bool, paragraph)).lower()
+    return any(word in said for word in LEGAL)
