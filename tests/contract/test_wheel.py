@@ -17,6 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from headgate.model.serving_lock import parse
+
 CHECKOUT = Path(__file__).parents[2]
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
@@ -45,7 +47,7 @@ def bundle_bin_folder(bundle: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The programs of a fresh environment with a bundle's own wheel and requirements.txt, as the Dockerfile installs them."""
     [wheel] = (bundle / "wheels").iterdir()
     site_packages = fresh_environment(tmp_path_factory.mktemp("bundled"), wheel)
-    lend(site_packages, {Requirement(line).name for line in (bundle / "requirements.txt").read_text().splitlines()})
+    lend(site_packages, parse((bundle / "requirements.txt").read_text()))
     return site_packages.parents[2] / "bin"
 
 
