@@ -27,7 +27,9 @@ from headgate.model.mail_words import (
 
 LOOK = 400
 LONGEST_MARK = 60
+SHORTEST_SENT_FROM = 8
 LONGEST_SENT_FROM = 90
+SHORTEST_ATTRIBUTION = 8
 ATTRIBUTION_LINES = 4
 SIGNATURE_LINES = 14
 NOTICE_LINES = 8
@@ -63,6 +65,7 @@ def current_reply(text: str) -> str:
 
 def _without_history(lines: list[str]) -> list[str]:
     labels = [_label(line) if ":" in line or COLONS[1] in line else "" for line in lines]
+    blocks = _header_blocks(lines, labels)
     kept: list[str] = []
     at, said = 0, False
     while at < len(lines):
@@ -76,7 +79,7 @@ def _without_history(lines: list[str]) -> list[str]:
             at += length
             if said and not _quoted_next(lines, at):
                 break
-        elif _separator(line) or _header_block(lines, labels, at):
+        elif _separator(line) or at in blocks:
             if said:
                 break
             at = _after_header_block(labels, at + 1)
@@ -92,7 +95,7 @@ def _without_history(lines: list[str]) -> list[str]:
 def _attribution(lines: list[str], at: int) -> int:
     """How many lines "On ..., Kim Lee <kim@example.com> wrote:" takes from here; 0 if it does not start here."""
     first = lines[at][:LOOK]
-    if not DATED_OR_ADDRESSED.search(first):
+    if len(first) < SHORTEST_ATTRIBUTION or not DATED_OR_ADDRESSED.search(first):
         return 0
     block = lines[at : at + ATTRIBUTION_LINES]
     ahead = next((number for number, line in enumerate(block, start=1) if line.endswith(COLONS)), 0)
@@ -127,6 +130,17 @@ def _separator(line: str) -> bool:
     if line[0] in RULED:
         return SHORTEST < len(line) <= LOOK and line.strip(DASHES + TRIMMED + ":").lower() in SEPARATORS
     return len(line) <= LONGEST_MARK and line.lower().startswith(FORWARDED)
+
+
+def _header_blocks(lines: list[str], labels: list[str]) -> set[int]:
+    """Where the headers of mails start. Only lines near a "From: ..." are looked at, each of them once."""
+    starts: set[int] = set()
+    looked_at = 0
+    for at, label in enumerate(labels):
+        if label in FROM:
+            starts.update(start for start in range(max(looked_at, at - 4), at + 1) if _header_block(lines, labels, start))
+            looked_at = at + 1
+    return starts
 
 
 def _header_block(lines: list[str], labels: list[str], at: int) -> bool:
@@ -209,7 +223,7 @@ def _said(line: str, words: frozenset[str]) -> bool:
 
 
 def _sent_from(line: str) -> bool:
-    if len(line) > LONGEST_SENT_FROM or not line[0].isalpha():
+    if not SHORTEST_SENT_FROM <= len(line) <= LONGEST_SENT_FROM or not line[0].isalpha():
         return False
     lower = line.lower()
     if not lower.startswith(SENT_FROM) and not lower.endswith(SENT_FROM_ENDS):
