@@ -20,6 +20,7 @@ JSON = b"application/json"
 MAX_HEADERS = 100
 MAX_PIPELINED = 16
 LINGER_S = 2.0
+UPGRADING = {b"connection", b"upgrade", b"http2-settings"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 Phase = Literal["idle", "head", "body", "lingering"]
@@ -97,21 +98,12 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came; requests that became whole are answered on the way."""
-        if self._deaf or self._parser is None:
-            return
         if self.phase != "body":
             self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._deaf = True
-            self._close_if_done()
-        except httptools.HttpParserError as fault:
-            if not self._deaf:
-                self._give_up(Problem(400, f"expected HTTP/1.1, found something else ({type(fault).__name__})"))
-        else:
-            if self.phase == "head" and self._head_bytes > self._front.config.max_head_bytes:
-                self._give_up(self._head_too_large())
+        while data and self._parser is not None and not self._deaf:
+            data = self._feed(data)
+        if self.phase == "head" and not self._deaf and self._head_bytes > self._front.config.max_head_bytes:
+            self._give_up(self._head_too_large())
 
     def eof_received(self) -> bool:
         """The client sends no more; it still gets what it asked for."""
@@ -168,7 +160,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """A request is whole."""
         self.phase, self.since, self._head_bytes = "idle", self._front.now(), 0
-        if self._deaf or self._parser is None:
+        if self._deaf or self._parser is None or self._parser.should_upgrade():
             return
         parts, keep_alive = self._parts, self._parser.should_keep_alive()
         body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -247,9 +239,28 @@ class Connection(asyncio.Protocol):
     def _head_too_large(self) -> Problem:
         return Problem(431, f"expected a head of at most {self._front.config.max_head_bytes} bytes and {MAX_HEADERS} headers, found more")
 
-    def _close_if_done(self) -> None:
-        if self._busy is None and not self._waiting:
-            self._linger()
+    def _feed(self, data: bytes) -> bytes:
+        """Give the parser what came; returns what is to be read once more."""
+        assert self._parser
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as wish:
+            return self._stay(data[wish.args[0] :])
+        except httptools.HttpParserError as fault:
+            if not self._deaf:
+                self._give_up(Problem(400, f"expected HTTP/1.1, found something else ({type(fault).__name__})"))
+        return b""
+
+    def _stay(self, rest: bytes) -> bytes:
+        """Go on in HTTP/1.1, as a server may: the head once more without the wish to upgrade, which ends the parser's reading."""
+        assert self._parser
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            self._give_up(Problem(400, "expected a request for this server, found CONNECT"))
+            return b""
+        kept = [b"%b: %b" % header for header in self._headers.items() if header[0] not in UPGRADING]
+        self._parser = httptools.HttpRequestParser(self)
+        return b"\r\n".join([b"%b %b HTTP/1.1" % (method, self._target), *kept, b"", rest])
 
     def _linger(self) -> None:
         """Say that nothing more comes, and read on for a while: closing on unread bytes would take the answer back."""

@@ -210,6 +210,153 @@ def test_sigterm_answers_what_is_in_flight_and_writes_the_log(bundle: Path, tmp_
     assert len([line for file in tmp_path.iterdir() for line in file.read_text().splitlines()]) == 200
 
 
+def fails_never(server: Server, seconds: float, meanwhile: Callable[[], None], clients: int = 8) -> tuple[int, list[str]]:
+    """Clients that ask all the time, on kept connections: how often they were answered, and what went wrong."""
+    failed: list[str] = []
+    answered = [0] * clients
+    end = time.monotonic() + seconds
+
+    def ask(number: int) -> None:
+        with httpx.Client(base_url=server.client.base_url, timeout=60, trust_env=False) as client:
+            while time.monotonic() < end:
+                body = {"instances": [{"text": f"client {number} asks for the {answered[number] % 50}th time"}]}
+                try:
+                    found = client.post("/invocations", json=body)
+                    assert found.status_code == 200, found.text
+                    answered[number] += 1
+                except httpx.ConnectError:
+                    return
+                except (httpx.HTTPError, AssertionError) as fault:
+                    failed.append(repr(fault))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    meanwhile()
+    for thread in threads:
+        thread.join()
+    return sum(answered), failed
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_stopped_under_load_loses_no_request(bundle: Path, tmp_path: Path, workers: str) -> None:
+    server = start(bundle, "--workers", workers, "--log-dir", str(tmp_path))
+
+    def stop_it() -> None:
+        time.sleep(1)
+        server.process.send_signal(signal.SIGTERM)
+
+    answered, failed = fails_never(server, 20, stop_it)
+    assert server.process.wait(60) == 0
+    assert failed == []
+    assert answered > 50
+    assert len([line for file in tmp_path.glob("*.jsonl") for line in file.read_text().splitlines()]) == answered
+
+
+def workers_of(server: Server) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
+@pytest.fixture(scope="module")
+def pair(bundle: Path) -> Iterator[Server]:
+    running = start(bundle, "--workers", "2")
+    yield running
+    assert stop(running) == 0
+
+
+def test_workers_share_the_port_and_show_one_sum(pair: Server) -> None:
+    assert len(workers_of(pair)) == 2
+    identifiers = set()
+    for number in range(30):
+        with httpx.Client(base_url=pair.client.base_url, trust_env=False) as client:
+            found = client.post("/invocations", json={"text": f"number {number}"}).json()
+            identifiers.add(found["predictions"][0]["prediction_id"])
+    assert len(identifiers) == 30
+    deadline = time.monotonic() + 10
+    while 'status="200"} 30.0' not in pair.client.get("/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_killed_worker_costs_its_own_requests_only_and_comes_back(pair: Server) -> None:
+    before = workers_of(pair)
+
+    def kill_one() -> None:
+        time.sleep(1)
+        os.kill(before[0], signal.SIGKILL)
+
+    answered, failed = fails_never(pair, 5, kill_one)
+    assert len(failed) <= 8, failed
+    assert answered > 100
+    deadline = time.monotonic() + 20
+    while len(workers_of(pair)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert before[0] not in workers_of(pair)
+    shown = pair.client.get("/metrics").text
+    total = sum(float(line.split()[-1]) for line in shown.splitlines() if line.startswith("headgate_requests_total"))
+    assert total >= answered * 0.5
+
+
+def test_workers_end_when_their_supervisor_is_killed(bundle: Path) -> None:
+    server = start(bundle, "--workers", "2")
+    pids = workers_of(server)
+    server.client.close()
+    server.process.kill()
+    server.process.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_sighup_changes_nothing(pair: Server) -> None:
+    for pid in (pair.process.pid, *workers_of(pair)):
+        os.kill(pid, signal.SIGHUP)
+    assert answers(pair)
+
+
+def test_its_log_is_json_without_texts(bundle: Path) -> None:
+    server = start(bundle)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    server.client.post("/invocations", json={"instances": [{"words": "my secret words"}]}, headers={"traceparent": trace})
+    server.client.close()
+    server.process.terminate()
+    _, said = server.process.communicate(timeout=60)
+    assert "secret" not in said
+    (line,) = (json.loads(line) for line in said.splitlines())
+    assert (line["level"], line["method"], line["path"], line["status"], line["traceparent"]) == (
+        "info",
+        "POST",
+        "/invocations",
+        422,
+        trace,
+    )
+
+
+def test_a_server_whose_workers_cannot_start_says_so_once(tmp_path: Path) -> None:
+    status, said = ended(command(tmp_path, "--port", "0", "--workers", "2"))
+    assert (status, said) == (1, f"headgate serving: {tmp_path} is not a bundle: it has no bundle.json\n")
+
+
+def test_sagemakers_argument_is_understood(bundle: Path) -> None:
+    server = start(bundle, "serve")
+    assert answers(server)
+    assert stop(server) == 0
+
+
+def test_headgate_serve_is_the_same_and_as_quick(bundle: Path) -> None:
+    heavy = "typer", "pydantic", "click"
+    program = (
+        "import sys; sys.argv = ['headgate', 'serve', '--help']; import headgate.__main__ as m\ntry: m.main()\nexcept SystemExit: pass\n"
+    )
+    program += f"print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: headgate serve ")
+    assert done.stdout.endswith("[]\n")
+
+
 def ended(arguments: Sequence[str]) -> tuple[int, str]:
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in done.stderr

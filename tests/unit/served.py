@@ -58,6 +58,7 @@ def listening(runtime: Any, **settings: Any) -> Iterator[int]:
     async def serve() -> None:
         app = App(runtime, config)
         front, end = Front(app.handle, config), asyncio.Event()
+        app.connections = lambda: len(front.connections)
         ended.extend((asyncio.get_running_loop(), end))
         await front.listen(listener)
         ready.set()

@@ -26,7 +26,7 @@ def load(per_cpu_s: float, rps: float = 0.0, p99_ms: float = 10.0, errors: int =
 def found(server: str, start_s: float, at_16: dict[str, float], at_64: dict[str, float], agreement: float = 1.0) -> dict[str, Any]:
     loads = {f"{texts} {number}": each for texts in ("distinct", "repeats") for number, each in ((16, at_16), (64, at_64))}
     held = {"largest_rss_mb": 90.0, "pss_mb": 150.0, "processes": 3}
-    return {"server": server, "start_s": start_s, "agreement": agreement, "loads": loads, **held}
+    return {"server": server, "start_s": start_s, "start_cpu_s": start_s / 2, "agreement": agreement, "loads": loads, **held}
 
 
 ROUNDS = [
@@ -93,6 +93,7 @@ def test_ratios_are_ours_over_the_best_stock_peer_of_each_measure() -> None:
         "litserve_same_engine_rps": 4.8,
         "engine_share": 0.8,
         "start_up": 6.0,
+        "start_up_cpu": 6.0,
         "start_up_stock": 16.0,
         "cache_hits_of_ceiling": 0.5,
     }
@@ -122,7 +123,8 @@ def test_a_row_holds_medians_all_errors_and_the_least_agreement() -> None:
 def test_a_peer_that_cannot_run_has_a_line_that_says_why() -> None:
     lines = markdown(summarise(ROUNDS[-1:], STOCK), {"Ray Serve": "it ended with 1:\nno space"}, (16, 64)).splitlines()
     assert (
-        lines[2] == "| Headgate | 900 / 1,200 | 1,800 / 2,400 | 5.0 / 5.0 | 10.0 / 30 | 1,800 / 2,400 | 0.25 | 90 | 150 in 3 | 100% | 0 |"
+        lines[2]
+        == "| Headgate | 900 / 1,200 | 1,800 / 2,400 | 5.0 / 5.0 | 10.0 / 30 | 1,800 / 2,400 | 0.25 (0.12) | 90 | 150 in 3 | 100% | 0 |"
     )
     assert lines[3].startswith("| Ray Serve | not measured: it ended with 1: no space | - | - |")
     assert len({line.count("|") for line in lines}) == 1
