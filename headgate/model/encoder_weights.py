@@ -34,8 +34,8 @@ _DISTILBERT = {
     "down": "ffn.lin2",
     "output_norm": "output_layer_norm",
 }
-NAMES = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT, "distilbert": _DISTILBERT}
-POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta")
+NAMES = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT, "camembert": _BERT, "distilbert": _DISTILBERT}
+POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,9 @@ class Network(nn.Module):
     def embed(self, input_ids: Tensor, attention_mask: Tensor, weights: Mapping[str, Tensor] | None = None) -> Tensor:
         """Mean of the last layer over real tokens; float32, (rows, hidden). weights: used in place of the encoder's own of those names."""
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        hidden: Tensor = functional_call(self.encoder, dict(weights or {}), (), inputs).last_hidden_state.float()
+        # Called plainly where nothing is replaced: a traced module, as the ONNX exporter has it, refuses functional_call.
+        found = functional_call(self.encoder, dict(weights), (), inputs) if weights else self.encoder(**inputs)
+        hidden: Tensor = found.last_hidden_state.float()
         weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
 
