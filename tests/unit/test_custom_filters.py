@@ -183,9 +183,7 @@ def test_an_installed_package_that_differs_from_the_bundle_s_is_refused(
     other = project(tmp_path / "installed", SOURCE + "# changed\n")
     monkeypatch.syspath_prepend(other)
     try:
-        with pytest.raises(
-            BadBundle, match=r"__init__\.py is not what the bundle's acme_filters-1\.0-.*none-any\.whl holds; install that"
-        ):
+        with pytest.raises(BadBundle, match=r"__init__\.py is not what the bundle's acme_filters-1\.0-.*none-any\.whl holds; install that"):
             load_filters(named("acme_filters:NoCompetitors"), wheel.parent)
     finally:
         for module in [module for module in sys.modules if module.startswith("acme_filters")]:
