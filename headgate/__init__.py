@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headgate.model.classifier import TransformerClassifier
+    from headgate.model.pipeline import MailPipeline
     from headgate.model.runtime import Runtime
 
 __version__ = "0.1.0"
 
 
-def load(model: str, version: int | str) -> "TransformerClassifier | Runtime":
+def load(model: str, version: int | str) -> "TransformerClassifier | MailPipeline | Runtime":
     """A registered model's version, however old, for offline analysis: `headgate.load("replies", 3).predict(texts)`.
 
     version: its number, or an alias such as `champion`. MLflow is found as ever: MLFLOW_TRACKING_URI or `mlflow.set_tracking_uri`.

@@ -1,4 +1,4 @@
-"""The MLflow flavor `headgate`: classifier and bundle folders as MLflow models, loadable by `mlflow.pyfunc`.
+"""The MLflow flavor `headgate`: classifier, pipeline and bundle folders as MLflow models, loadable by `mlflow.pyfunc`.
 
 A model holds the folder as it is, under `headgate/`; nothing in it is a pickle.
 """
@@ -21,13 +21,17 @@ import headgate
 from headgate.errors import BadInput
 from headgate.model.bundle import open_bundle
 from headgate.model.classifier import TransformerClassifier
+from headgate.model.pipeline import MailPipeline
 from headgate.model.runtime import Message, Runtime
 from headgate.model.saved import read_record
+from headgate.model.saved_pipeline import RECORD as PIPELINE
+from headgate.model.saved_pipeline import check_pipeline, load_pipeline
 from headgate.model.serving_lock import parse
 
 FLAVOR = "headgate"
 FOLDER = "headgate"
-Kind = Literal["classifier", "bundle"]
+Kind = Literal["classifier", "pipeline", "bundle"]
+Loaded = TransformerClassifier | MailPipeline | Runtime
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "text")]),
     outputs=Schema([ColSpec(DataType.string, "label", required=False), ColSpec(DataType.double, "score", required=False)]),
@@ -38,16 +42,19 @@ TRAINED_WITH = ("mlflow", "numpy", "pandas", "safetensors", "scikit-learn", "tok
 
 
 def kind_of(folder: Path) -> Kind:
-    """Whether a folder is a bundle or a classifier; BadBundle or BadInput if it is neither, or damaged."""
+    """Whether a folder is a classifier, a pipeline or a bundle; BadBundle or BadInput if it is none of them, or damaged."""
     if (folder / "bundle.json").exists():
         open_bundle(folder)
         return "bundle"
+    if (folder / PIPELINE).exists():
+        check_pipeline(folder)
+        return "pipeline"
     read_record(folder)
     return "classifier"
 
 
 def save_model(folder: TransformerClassifier | Path | str, path: str, mlflow_model: Model | None = None, **_: Any) -> None:
-    """Save a fitted classifier, or a classifier or bundle folder, as an MLflow model at `path`."""
+    """Save a fitted classifier, or a folder of a classifier, a pipeline or a bundle, as an MLflow model at `path`."""
     target = Path(path)
     if target.exists() and any(target.iterdir()):
         raise BadInput(f"{target}: expected a new or empty folder")
@@ -63,21 +70,27 @@ def save_model(folder: TransformerClassifier | Path | str, path: str, mlflow_mod
 
 
 def log_model(folder: TransformerClassifier | Path | str, name: str, registered_model_name: str | None = None) -> ModelInfo:
-    """Log a classifier or a bundle to the active MLflow run, and register it if a name is given."""
+    """Log a classifier, a pipeline or a bundle to the active MLflow run, and register it if a name is given."""
     this = sys.modules[__name__]
     return Model.log(artifact_path=None, flavor=this, name=name, registered_model_name=registered_model_name, folder=folder)
 
 
-def load_model(model_uri: str, dst_path: str | None = None) -> TransformerClassifier | Runtime:
-    """The classifier, or the runtime of the bundle, of a logged or registered model."""
+def load_model(model_uri: str, dst_path: str | None = None) -> Loaded:
+    """The classifier, the pipeline, or the runtime of the bundle, of a logged or registered model."""
     from mlflow.artifacts import download_artifacts
 
     return load_folder(Path(download_artifacts(model_uri, dst_path=dst_path)) / FOLDER)
 
 
-def load_folder(folder: Path) -> TransformerClassifier | Runtime:
-    """The classifier, or the runtime of the bundle, of a folder; BadInput or BadBundle where it is not as it was saved."""
-    return Runtime.load(folder) if kind_of(folder) == "bundle" else TransformerClassifier.load(folder)
+def load_folder(folder: Path) -> Loaded:
+    """The classifier, the pipeline, or the runtime of the bundle, of a folder; BadInput or BadBundle where it is not as it was saved."""
+    match kind_of(folder):
+        case "bundle":
+            return Runtime.load(folder)
+        case "pipeline":
+            return load_pipeline(folder)
+        case _:
+            return TransformerClassifier.load(folder)
 
 
 def _load_pyfunc(data_path: str) -> "TextModel":
@@ -87,7 +100,7 @@ def _load_pyfunc(data_path: str) -> "TextModel":
 class TextModel:
     """What `mlflow.pyfunc` calls: texts in, a frame of label and score out."""
 
-    def __init__(self, model: TransformerClassifier | Runtime) -> None:
+    def __init__(self, model: Loaded) -> None:
         self.model = model
 
     def predict(self, model_input: pd.DataFrame | Sequence[str], params: object = None) -> pd.DataFrame:  # noqa: ARG002  # pyfunc passes it
@@ -119,8 +132,8 @@ def _write(folder: TransformerClassifier | Path | str, target: Path) -> Kind:
 
 
 def _requirements(kind: Kind, target: Path) -> list[str]:
-    """Pinned public packages; a bundle brings headgate's own wheel, a classifier is read by an installed headgate."""
-    if kind == "classifier":
+    """Pinned public packages; a bundle brings headgate's own wheel, the others are read by an installed headgate."""
+    if kind != "bundle":
         return _pinned(TRAINED_WITH)
     wheels = sorted(wheel.relative_to(target).as_posix() for wheel in (target / FOLDER / "wheels").glob("*.whl"))
     public = parse((target / FOLDER / "requirements.txt").read_text()).values()

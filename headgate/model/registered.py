@@ -12,13 +12,11 @@ from mlflow.exceptions import MlflowException
 
 from headgate.errors import BadInput, NotFound
 from headgate.model.artifact import MAX_BYTES, MAX_ENTRIES
-from headgate.model.classifier import TransformerClassifier
-from headgate.model.flavor import FOLDER, load_folder
-from headgate.model.runtime import Runtime
+from headgate.model.flavor import FOLDER, Loaded, load_folder
 
 
-def load_version(model: str, version: int | str) -> TransformerClassifier | Runtime:
-    """The classifier, or the runtime of the bundle, that is a model's version; its files last as long as it does.
+def load_version(model: str, version: int | str) -> Loaded:
+    """The classifier, the pipeline, or the runtime of the bundle, that is a model's version; its files last as long as it does.
 
     Raises NotFound with the versions there are, BadInput or BadBundle where its artifact is not safe or not whole.
     """

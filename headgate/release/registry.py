@@ -1,10 +1,11 @@
-"""The MLflow view of a candidate: one run, its classifier and bundle, one model version, two aliases.
+"""The MLflow view of a candidate: one run, its classifier, pipeline and bundle, one model version, two aliases.
 
 The lake's records are the truth; everything here can be repeated and finds what is there.
 """
 
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,18 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.models.model import ModelInfo
 
 from headgate.model import curves, flavor
+from headgate.model.bundle import open_bundle
+from headgate.model.filters import FilterConfig
 from headgate.model.saved import read_record
+from headgate.model.saved_pipeline import save_pipeline
 from headgate.record import Record
 from headgate.release.candidate import Candidate
 
 CANDIDATE, BUNDLE = "headgate.candidate", "headgate.bundle_digest"
+CLASSIFIER, PIPELINE = "headgate.classifier", "headgate.pipeline"
 
 
 class Registered(Record):
@@ -45,11 +51,23 @@ def register(candidate: Candidate, classifier: Path, bundle: Path, digest: str) 
     with mlflow.start_run(run_name=candidate.key, tags=tags) as run:
         curves.log_training(read_record(classifier), _training(classifier), run.info.run_id)
         trained = flavor.log_model(classifier, name="classifier")
+        filtered = _log_pipeline(classifier, bundle)
         wrapped = flavor.log_model(bundle, name="bundle", registered_model_name=candidate.model)
+    links = {CLASSIFIER: trained.model_id, PIPELINE: filtered.model_id}
+    client.set_logged_model_tags(filtered.model_id, {CLASSIFIER: trained.model_id})
+    client.set_logged_model_tags(wrapped.model_id, links)
     version = str(wrapped.registered_model_version)
-    for key, value in (tags | {"headgate.classifier": trained.model_id}).items():
+    for key, value in (tags | links).items():
         client.set_model_version_tag(candidate.model, version, key, value)
     return Registered(version=version, run_id=run.info.run_id)
+
+
+def _log_pipeline(classifier: Path, bundle: Path) -> ModelInfo:
+    """The classifier with the filters that the bundle has."""
+    filters = FilterConfig(**open_bundle(bundle).read_json("filters.json"))
+    with tempfile.TemporaryDirectory(prefix="headgate-") as folder:
+        save_pipeline(classifier, filters, Path(folder) / "pipeline")
+        return flavor.log_model(Path(folder) / "pipeline", name="pipeline")
 
 
 def _version_of(client: MlflowClient, model: str, digest: str) -> Registered | None:

@@ -1,6 +1,7 @@
 """The flavor through a real MLflow server: logged, registered, loaded, analysed offline and served, without a pickle."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,14 @@ import pytest
 from mlflow import MlflowClient
 
 import headgate
+from headgate.data.version import DataVersion
 from headgate.errors import BadBundle, BadInput, NotFound
 from headgate.model import flavor
 from headgate.model.classifier import TransformerClassifier
+from headgate.model.pipeline import MailPipeline
 from headgate.model.runtime import Message, Runtime
+from headgate.release.candidate import Candidate
+from headgate.release.registry import register
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # on a busy machine the imports of three servers alone take minutes
 
@@ -168,6 +174,29 @@ def test_what_was_changed_on_the_server_is_refused(place: Path, tiny_classifier:
     finally:
         for added in (place / "artifacts").rglob("weights.pkl"):
             added.unlink()
+
+
+def test_a_release_is_registered_with_classifier_pipeline_and_bundle_linked_to_the_one_before(
+    tiny_classifier: Path, bundle: Path, tmp_path: Path
+) -> None:
+    trained = Path(shutil.copytree(tiny_classifier, tmp_path / "classifier"))
+    (trained / "training.json").write_text('{"train_seconds": 1.0}')
+    data = DataVersion(dataset="linked", version=0, digest="d" * 32, rows=12)
+    candidate = Candidate(
+        model="linked", key="c" * 16, data_version=data, regression_set=data, commit="c0ffee", started_by="person:ada", champion=None
+    )
+    digest = Runtime.load(bundle).bundle.digest
+    found = register(candidate, trained, bundle, digest)
+    assert register(candidate, trained, bundle, digest) == found
+
+    tags = MlflowClient().get_model_version("linked", found.version).tags
+    pipeline = MlflowClient().get_logged_model(tags["headgate.pipeline"])
+    assert pipeline.tags["headgate.classifier"] == tags["headgate.classifier"]
+    loaded = flavor.load_model(f"models:/{tags['headgate.pipeline']}")
+    assert isinstance(loaded, MailPipeline)
+    assert asdict(loaded.filter_config)["min_confidence"] == 0.0
+    first = flavor.load_model(f"models:/{tags['headgate.classifier']}")
+    assert loaded.predict(TEXTS).tolist() == first.predict(TEXTS).tolist() == headgate.load("linked", 1).predict(TEXTS).tolist()
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["classifier", "bundle"])
