@@ -27,7 +27,7 @@ from serving_load import Body, check_wrk, run_wrk, write_texts
 from serving_model import default_classifier, stock_form
 from serving_processes import Running, free_port, started
 from serving_servers import OURS, PEERS, Model, Server, choose_servers, saved_at
-from serving_table import BASIS, Found, find_ratios, markdown, summarise
+from serving_table import BASIS, Found, find_ratios, markdown, summarise, unlike
 
 from headgate.model.runtime import Runtime
 
@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the JSON; the exit status is 1 where an answer was missing or wrong."""
     options = parse(arguments)
     check_wrk()
-    model, failed = prepare(options), {}
+    model = prepare(options)
+    failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, model, Path(folder))
         ready = [server for server in options.servers if bench.ready(server, failed)]
@@ -100,7 +101,7 @@ class Bench:
         write_texts(texts, self.texts)
         self.checked = texts[:: len(texts) // CHECKED][:CHECKED]
         self.expected = [str(label) for label in Runtime.load(model.bundle).predict(self.checked)]
-        self.extra: dict[str, list[float]] = {"engine_texts_per_cpu_s": [], "cache_hits_rps": [], "wrk_ceiling_rps": []}
+        self.extra: dict[str, list[float]] = {}
 
     def ready(self, server: Server, failed: dict[str, str]) -> bool:
         """Whether a server's environment and its form of the model are there, made if need be; the reason goes to `failed`."""
@@ -125,9 +126,9 @@ class Bench:
                     raise
                 failed[server.name] = str(fault)
                 print(f"{server.name}: {fault}", file=sys.stderr)
-        self.extra["engine_texts_per_cpu_s"].append(self.engine())
-        self.extra["cache_hits_rps"].append(self.cache_hits(next(server for server in servers if server.name == OURS)))
-        self.extra["wrk_ceiling_rps"].append(self.ceiling())
+        ours = next(server for server in servers if server.name == OURS)
+        for name, value in {"engine_texts_per_cpu_s": self.engine(), **self.cache_hits(ours), **self.ceiling()}.items():
+            self.extra.setdefault(name, []).append(value)
         return found
 
     def turn(self, server: Server) -> Found:
@@ -142,7 +143,14 @@ class Bench:
                     loads[f"{texts} {connections}"] = self.load(running, server, texts, connections, self.options.duration_s)
             memory = running.memory()
         held = {"largest_rss_mb": memory.largest_rss_mb, "pss_mb": memory.pss_mb, "processes": memory.processes}
-        return {"server": server.name, "start_s": running.start_s, **held, "agreement": sum(right) / len(right), "loads": loads}
+        return {
+            "server": server.name,
+            "start_s": running.start_s,
+            "start_cpu_s": running.start_cpu_s,
+            **held,
+            "agreement": sum(right) / len(right),
+            "loads": loads,
+        }
 
     def start(self, server: Server, port: int, workers: int = WORKERS) -> Any:
         """A server on its way to its first answer."""
@@ -159,7 +167,8 @@ class Bench:
         address = f"http://127.0.0.1:{running.port}"
         found = run_wrk(address, server.body, self.texts, texts, connections, duration_s, self.runs, cached)
         good = found["requests"] - found["errors"]
-        rates = {"rps": good / found["seconds"], "per_cpu_s": good / max(running.cpu_s() - cpu, 0.01)}
+        used = max(running.cpu_s() - cpu, 0.01)
+        rates = {"rps": good / found["seconds"], "per_cpu_s": good / used, "cores": used / found["seconds"]}
         return {**rates, "p50_ms": found["p50_ms"], "p99_ms": found["p99_ms"], "errors": found["errors"]}
 
     def engine(self) -> float:
@@ -170,18 +179,20 @@ class Bench:
         found = [json.loads(process.communicate()[0]) for process in running]
         return float(sum(one["texts"] for one in found) / sum(one["cpu_s"] for one in found))
 
-    def cache_hits(self, server: Server) -> float:
-        """Requests/s of one Headgate process at 64 connections, all answered from its cache."""
+    def cache_hits(self, server: Server) -> dict[str, float]:
+        """Rates of one Headgate process at 64 connections, all answered from its cache."""
         with self.start(server, free_port(), workers=1) as running:
             self.load(running, server, "hits", 16, 1.0)
-            return self.load(running, server, "hits", 64, self.options.duration_s)["rps"]
+            found = self.load(running, server, "hits", 64, self.options.duration_s)
+        return {"cache_hits_rps": found["rps"], "cache_hits_per_cpu_s": found["per_cpu_s"]}
 
-    def ceiling(self) -> float:
-        """Requests/s that wrk reaches at 64 connections against a server that does nothing."""
+    def ceiling(self) -> dict[str, float]:
+        """Rates that wrk reaches at 64 connections against a server that does nothing."""
         nothing, port = Server("nothing", Body("/"), ()), free_port()
         command = [sys.executable, str(HERE / "serving_ceiling.py"), str(port)]
         with started(command, port, {}, nothing.body, self.folder / "server.log", self.folder) as running:
-            return self.load(running, nothing, "hits", 64, self.options.duration_s)["rps"]
+            found = self.load(running, nothing, "hits", 64, self.options.duration_s)
+        return {"wrk_ceiling_rps": found["rps"], "wrk_ceiling_per_cpu_s": found["per_cpu_s"]}
 
 
 def show(
@@ -195,6 +206,8 @@ def show(
     print(markdown(rows, failed, options.connections) + "\n")
     for row in (row for row in rows if row["errors"] or row["agreement"] < LEAST_AGREEMENT):
         print(f"WRONG: {row['server']}: {row['errors']} requests without a good answer, {row['agreement']:.0%} of the labels agree")
+    if warning := unlike(rows):
+        print(warning)
     for name, value in extra.items():
         print(f"{name}: {value:,.0f}")
     print(f"memory_mb (largest process of {OURS}): {next(row for row in rows if row['server'] == OURS)['largest_rss_mb']:.0f}")

@@ -40,7 +40,7 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[bytes], mark: str, port: int, log: Path) -> None:
         self.process, self.mark, self.port, self._log = process, mark, port, log
-        self.start_s = 0.0
+        self.start_s = self.start_cpu_s = 0.0
         self._ended: dict[psutil.Process, float] = {}
 
     @classmethod
@@ -66,7 +66,7 @@ class Running:
                 raise RuntimeError(f"it ended with {self.process.returncode}:\n{self.log_end()}")
             try:
                 self.ask(body, "Where is my card?")
-                self.start_s = time.perf_counter() - begun
+                self.start_s, self.start_cpu_s = time.perf_counter() - begun, self.cpu_s()
                 return
             except (OSError, http.client.HTTPException, ValueError) as fault:
                 if time.perf_counter() - begun > START_LIMIT_S:

@@ -1,6 +1,6 @@
 """The fine-tuned model as transformers' custom code: `serving_model.py` puts this file beside the weights that the stock peers serve.
 
-`AutoModelForSequenceClassification` has no mean pooling for BERT: its head sits on the pooler of [CLS]. This is that class with mean pooling.
+`AutoModelForSequenceClassification` has no mean pooling for BERT: its head sits on the pooler of [CLS]. This class differs in that alone.
 """
 
 from typing import Any

@@ -14,13 +14,20 @@ from serving_load import Body, check_wrk, escaped, read_load, write_texts
 from serving_model import write_configs
 from serving_processes import find_label
 from serving_servers import SAME_ENGINE, SERVERS, Model, choose_servers
-from serving_table import BASIS, find_ratios, markdown, summarise
+from serving_table import BASIS, find_ratios, markdown, summarise, unlike
 
 LINE = 'HEADGATE {"requests": 900, "seconds": 3.0, "p50_ms": 4.5, "p99_ms": 20.25, "refused": 1, "lost": 2, "timed_out": 3, "status": 4}\n'
 
 
 def load(per_cpu_s: float, rps: float = 0.0, p99_ms: float = 10.0, errors: int = 0) -> dict[str, float]:
-    return {"per_cpu_s": per_cpu_s, "rps": rps or per_cpu_s * 2, "p50_ms": 5.0, "p99_ms": p99_ms, "errors": errors}
+    return {
+        "per_cpu_s": per_cpu_s,
+        "rps": rps or per_cpu_s * 2,
+        "cores": (rps or per_cpu_s * 2) / per_cpu_s,
+        "p50_ms": 5.0,
+        "p99_ms": p99_ms,
+        "errors": errors,
+    }
 
 
 def found(server: str, start_s: float, at_16: dict[str, float], at_64: dict[str, float], agreement: float = 1.0) -> dict[str, Any]:
@@ -124,10 +131,19 @@ def test_a_peer_that_cannot_run_has_a_line_that_says_why() -> None:
     lines = markdown(summarise(ROUNDS[-1:], STOCK), {"Ray Serve": "it ended with 1:\nno space"}, (16, 64)).splitlines()
     assert (
         lines[2]
-        == "| Headgate | 900 / 1,200 | 1,800 / 2,400 | 5.0 / 5.0 | 10.0 / 30 | 1,800 / 2,400 | 0.25 (0.12) | 90 | 150 in 3 | 100% | 0 |"
+    ours = "| Headgate | 900 / 1,200 | 1,800 / 2,400 | 2.00 / 2.00 | 5.0 / 5.0 | 10.0 / 30 | 1,800 / 2,400 | 0.25 (0.12) | 90 | "
+    assert lines[2] == ours + "150 in 3 | 100% | 0 |"
     )
     assert lines[3].startswith("| Ray Serve | not measured: it ended with 1: no space | - | - |")
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_a_machine_that_gave_one_server_more_of_its_cores_is_told() -> None:
+    assert unlike(summarise([ROUNDS[0], ROUNDS[3]], STOCK)) is None
+    assert unlike(summarise(ROUNDS, STOCK)) == (
+        "BUSY MACHINE: LitServe with our engine had 1.25 cores and LitServe 2.00 at 64 connections; "
+        "do not compare requests/s, latency and start, only what is by CPU-second"
+    )
 
 
 def test_peers_are_chosen_by_the_start_of_their_name_and_ours_is_always_there() -> None:
