@@ -136,7 +136,7 @@ def test_other_media_types_are_refused(told: str) -> None:
     if told == ";":
         assert content_type(told) == "application/json"
         return
-    with pytest.raises(Problem, match="^expected ") as problem:
+    with pytest.raises(Problem, match=r"^expected ") as problem:
         content_type(told)
     assert problem.value.status == 415
 

@@ -1,7 +1,6 @@
 """Every line of the prediction log reaches the lake once, however the shipper and the server end."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -109,6 +108,10 @@ for number in range(int(sys.argv[2])):
 """
 
 
+def ship_command(log: Path, lake: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "headgate", "ship-log", "--log-dir", str(log), "--to", str(lake), *options]
+
+
 def test_a_shipper_killed_again_and_again_ships_each_line_once(tmp_path: Path) -> None:
     lake, log = tmp_path / "lake", tmp_path / "log"
     log.mkdir()
@@ -140,7 +143,7 @@ def test_a_shipper_killed_again_and_again_ships_each_line_once(tmp_path: Path) -
     last.send_signal(signal.SIGTERM)
     assert last.wait(30) == 0
     assert sorted(shipped(open_lake(str(lake)))) == list(range(20_000))
-    assert os.listdir(log) == []
+    assert list(log.iterdir()) == []
 
 
 def test_a_lake_that_does_not_answer_is_tried_again(tmp_path: Path) -> None:
