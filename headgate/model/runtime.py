@@ -27,7 +27,7 @@ from headgate.model.lexical_file import open_lexical
 from headgate.model.tokenizer_file import open_tokenizer
 
 Outcome = Literal["scored", "skipped", "abstained"]
-MAX_GROUP = 16
+MAX_GROUP, MAX_TOKENS = 16, 256
 MIN_FILL = 0.75
 
 
@@ -166,10 +166,15 @@ def _bound(scores: Sequence[float], share: float) -> float:
 
 
 def groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows of similar length: at most 16, none shorter than three quarters of the group's longest."""
+    """Rows of similar length: at most 16 and 256 tokens, none shorter than three quarters of the group's longest.
+
+    More tokens at a time would not be faster, and take memory that the process keeps: 250 MB for 16 rows of 256.
+    """
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if group and (len(group) == MAX_GROUP or lengths[row] < MIN_FILL * lengths[group[0]]):
+        if group and (
+            len(group) == MAX_GROUP or (len(group) + 1) * lengths[group[0]] > MAX_TOKENS or lengths[row] < MIN_FILL * lengths[group[0]]
+        ):
             yield group
             group = []
         group.append(row)

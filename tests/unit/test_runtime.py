@@ -73,6 +73,7 @@ def test_groups_hold_every_row_once_and_waste_at_most_a_quarter(lengths: list[in
     assert sorted(row for group in found for row in group) == list(range(len(lengths)))
     for group in found:
         assert len(group) <= 16
+        assert len(group) == 1 or len(group) * max(lengths[row] for row in group) <= 256
         assert min(lengths[row] for row in group) >= 0.75 * max(lengths[row] for row in group)
 
 
