@@ -109,7 +109,7 @@ class Metrics:
 
 
 def _read(data: bytes) -> tuple[dict[Key, float], dict[str, float]]:
-    if not data:
+    if not data.startswith(b"["):  # nothing yet, or why the worker could not start
         return {}, {}
     counts, gauges = orjson.loads(data)
     return {tuple(key): count for key, count in counts}, gauges

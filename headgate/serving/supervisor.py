@@ -92,6 +92,8 @@ def _bury(workers: Sequence[Worker], board: Board) -> None:
         alone = not any(other.pid for other in workers)
         if state is State.FAILED and alone:
             raise Unavailable(board.read(number).decode())
+        if state is State.FAILED and State.READY in map(board.state, range(board.workers)):
+            logger.error("worker %d (process %d) could not start: %s", number, pid, board.read(number).decode())
         if alone and worker.failed_starts >= FAILED_STARTS:
             raise Unavailable(f"{FAILED_STARTS} workers in a row died at their start and none is left; the log above says why")
 

@@ -17,6 +17,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 from test_server import Server, answers, start, stop
 
+CONFORMANCE = [not_a_server_error, content_type_conformance, response_schema_conformance]
 CHECKS = {
     schemathesis.GenerationMode.POSITIVE: [
         not_a_server_error,
