@@ -6,14 +6,17 @@ which may quote a text.
 
 import logging
 import os
-import sys
+import threading
 import time
 import traceback
+from queue import SimpleQueue
 from typing import Any
 
 import orjson
 
 MAX_REFUSALS_A_SECOND = 10
+MAX_WAITING = 1_000
+CLOSE_TIMEOUT_S = 1.0
 
 
 class JsonLines(logging.Formatter):
@@ -35,9 +38,39 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(told, default=str).decode()
 
 
+class Beside(logging.Handler):
+    """Writes to stderr on a thread of its own: a reader of it that stands still stops nothing else, it only misses lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        self._pid = -1
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over one line without waiting."""
+        if self._pid != os.getpid():  # a fork has no threads
+            self._pid, self._lines = os.getpid(), SimpleQueue()
+            threading.Thread(target=self._write_all, args=(self._lines,), name="logs", daemon=True).start()
+        if self._lines.qsize() < MAX_WAITING:
+            self._lines.put(f"{self.format(record)}\n")
+
+    def close(self) -> None:
+        """Wait a little for what is not written yet."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        while self._pid == os.getpid() and not self._lines.empty() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        super().close()
+
+    def _write_all(self, lines: "SimpleQueue[str]") -> None:
+        while True:
+            data = lines.get().encode()
+            while data:
+                data = data[os.write(2, data) :]
+
+
 def log_to_stderr() -> None:
     """Send every log record to stderr as JSON."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Beside()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
