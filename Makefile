@@ -6,12 +6,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 MODEL ?= replies
 export APPROVER REASON
 
-.PHONY: help run install test stop lint lock clean
+.PHONY: help run install test soak stop lock clean
 
 help:
 	@echo "make run      install, then take the example data to an approved, served model"
 	@echo "              unattended: make run APPROVER=you@example.com REASON=\"first release\""
 	@echo "make test     lint, types, import contract, unit, flow and contract tests"
+	@echo "make soak     half an hour of load on a bundle while its workers are killed: make soak BUNDLE=out/bundle"
 	@echo "make stop     stop everything, losing nothing"
 	@echo "make install  the environment and nothing else"
 	@echo "make lock     pin the dependencies of pyproject.toml anew"
@@ -41,6 +42,10 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+soak: install
+	@test -n "$(BUNDLE)" || { echo "expected a bundle folder: make soak BUNDLE=out/bundle (headgate wrap writes one)"; exit 2; }
+	$(BIN)/python benchmarks/soak.py $(BUNDLE) --seconds 1800
 
 stop:
 	@test ! -x $(BIN)/headgate || $(BIN)/headgate stop
