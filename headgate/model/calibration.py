@@ -48,6 +48,6 @@ def energy(logits: Array, temperature: float) -> Array:
 
 
 def reference_scores(energies: Array) -> list[float]:
-    """At most KEPT_SCORES ordered energies that stand for those of held-out rows, for `ordinary_share`."""
+    """At most KEPT_SCORES ordered energies that stand for those of held-out rows: serving finds its bound among them."""
     kept = np.quantile(energies, np.linspace(0, 1, KEPT_SCORES)) if len(energies) > KEPT_SCORES else np.sort(energies)
     return [round(float(score), 4) for score in kept]

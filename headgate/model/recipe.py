@@ -115,8 +115,15 @@ def _from_many(setup: Setup, rows: Rows) -> Fitted:
     else:
         fit_linear_head(setup.network, kept)
     answers = HeldOut(held.targets, _answers(setup, held), lexical.logits(held.texts) if lexical else None)
-    why = f"{len(rows)} rows are enough to fine-tune on" if setup.parameters.method == "auto" else "It was asked for"
-    return _calibrated(setup, answers, lexical, history, float(tuned), None, (), why)
+    return _calibrated(setup, answers, lexical, history, float(tuned), None, (), _why(setup, len(rows)))
+
+
+def _why(setup: Setup, rows: int) -> str:
+    if setup.parameters.method != "auto":
+        return "It was asked for"
+    if is_few(rows, len(setup.names)):
+        return f"no row may be held out to compare methods on (validation_share 0), though {rows} rows of {len(setup.names)} labels are few"
+    return f"{rows} rows are enough to fine-tune on"
 
 
 def _from_few(setup: Setup, rows: Rows) -> Fitted:

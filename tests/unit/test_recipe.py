@@ -74,6 +74,7 @@ def test_many_rows_hold_some_out_and_fine_tune_on_the_rest(tiny_encoder: Path) -
 def test_nothing_held_out_means_nothing_calibrated(tiny_encoder: Path) -> None:
     found = made(tiny_encoder, epochs=1, validation_share=0.0).fit(TEXTS, LABELS)
     assert (found.temperature_, found.validation_) == (1.0, None)
+    assert found.choice_["why"] == ("no row may be held out to compare methods on (validation_share 0), though 40 rows of 3 labels are few")
 
 
 def test_where_nothing_can_be_held_out_the_choice_says_so(tiny_encoder: Path) -> None:
