@@ -43,13 +43,14 @@ def run(
     workers = workers or len(os.sched_getaffinity(0))
     listeners = bind(host, port, workers)
     board = Board(workers)
+    supervisor = os.getpid() if workers > 1 else None
 
     def serve(worker: int, since: float = began) -> None:
         verified = Future[Bundle]()
         Thread(target=_verify, args=(bundle, verified), daemon=True).start()
         from headgate.serving.worker import work  # takes as long as verifying, which another core does meanwhile
 
-        work(verified.result(), listeners[worker], config, threads, board, worker, since)
+        work(verified.result(), listeners[worker], config, threads, board, worker, since, supervisor)
 
     if workers == 1:
         serve(0)

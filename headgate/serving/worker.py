@@ -27,22 +27,33 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 logger = logging.getLogger("headgate.serving")
 
 
-def work(bundle: Bundle, listener: socket.socket, config: ServingConfig, threads: int, board: Board, worker: int, began: float) -> None:
-    """Serve a verified bundle on a bound socket until SIGTERM or SIGINT. Raises BadBundle."""
+def work(
+    bundle: Bundle,
+    listener: socket.socket,
+    config: ServingConfig,
+    threads: int,
+    board: Board,
+    worker: int,
+    began: float,
+    supervisor: int | None,
+) -> None:
+    """Serve a verified bundle on a bound socket until SIGTERM or SIGINT, or until the supervisor process is gone. Raises BadBundle."""
     _give_memory_back()
     _allow_many_connections()
     runtime = Runtime.load(bundle, threads)
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
-    uvloop.run(_serve(runtime, listener, config, board, worker, began))
+    uvloop.run(_serve(runtime, listener, config, board, worker, began, supervisor))
 
 
-async def _serve(runtime: Runtime, listener: socket.socket, config: ServingConfig, board: Board, worker: int, began: float) -> None:
+async def _serve(
+    runtime: Runtime, listener: socket.socket, config: ServingConfig, board: Board, worker: int, began: float, supervisor: int | None
+) -> None:
     app = App(runtime, config, board, worker)
     front = Front(app.handle, config)
     app.connections = lambda: len(front.connections)
-    ended, parent = asyncio.Event(), os.getppid()
+    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
@@ -50,7 +61,7 @@ async def _serve(runtime: Runtime, listener: socket.socket, config: ServingConfi
     board.set_state(worker, State.READY)
     told = runtime.bundle.digest[:8], address(listener), time.perf_counter() - began
     logger.info("serving bundle %s on %s, loaded in %.2f s", *told)
-    while not ended.is_set() and os.getppid() == parent:
+    while not ended.is_set() and supervisor in (None, os.getppid()):
         app.flush()
         try:
             await asyncio.wait_for(ended.wait(), FLUSH_S)

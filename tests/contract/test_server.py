@@ -319,6 +319,22 @@ def test_workers_end_when_their_supervisor_is_killed(bundle: Path) -> None:
         time.sleep(0.1)
 
 
+def test_a_server_without_workers_outlives_the_shell_that_started_it(bundle: Path) -> None:
+    script = " ".join(command(bundle, "--port", "0")) + " & echo $!"
+    shell = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert shell.stdout
+    assert shell.stderr
+    pid = int(shell.stdout.readline())
+    try:
+        said = shell.stderr.readline()
+        shell.wait(10)
+        time.sleep(1.5)
+        port = int(said.split("http://127.0.0.1:")[1].split(",")[0])
+        assert httpx.get(f"http://127.0.0.1:{port}/ping", trust_env=False).is_success
+    finally:
+        os.kill(pid, signal.SIGTERM)
+
+
 def test_sighup_changes_nothing(pair: Server) -> None:
     for pid in (pair.process.pid, *workers_of(pair)):
         os.kill(pid, signal.SIGHUP)

@@ -112,6 +112,19 @@ def ship_command(log: Path, lake: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "headgate", "ship-log", "--log-dir", str(log), "--to", str(lake), *options]
 
 
+def test_a_shipper_that_is_told_to_end_ships_once_more_and_ends_well(tmp_path: Path) -> None:
+    lake, log = tmp_path / "lake", tmp_path / "log"
+    log.mkdir()
+    subprocess.run([sys.executable, "-c", WRITER, str(log), "10"], check=True, timeout=60)
+    shipper = subprocess.Popen(ship_command(log, lake, "--every-s", "60"), stdout=subprocess.PIPE, text=True)
+    assert shipper.stdout
+    assert shipper.stdout.readline()
+    subprocess.run([sys.executable, "-c", WRITER, str(log), "5"], check=True, timeout=60)
+    shipper.send_signal(signal.SIGTERM)
+    assert shipper.wait(30) == 0
+    assert len(shipped(open_lake(str(lake)))) == 15
+
+
 def test_a_shipper_killed_again_and_again_ships_each_line_once(tmp_path: Path) -> None:
     lake, log = tmp_path / "lake", tmp_path / "log"
     log.mkdir()
@@ -136,12 +149,7 @@ def test_a_shipper_killed_again_and_again_ships_each_line_once(tmp_path: Path) -
         shipper.send_signal(signal.SIGKILL)
         shipper.wait()
     assert writer.wait(60) == 0
-    last = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while list(log.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    last.send_signal(signal.SIGTERM)
-    assert last.wait(30) == 0
+    subprocess.run([*command, "--once"], check=True, stdout=subprocess.DEVNULL, timeout=60)
     assert sorted(shipped(open_lake(str(lake)))) == list(range(20_000))
     assert list(log.iterdir()) == []
 
