@@ -15,6 +15,7 @@ from typer.models import OptionInfo
 from headgate.errors import HeadgateError
 from headgate.settings import Train, load_settings
 from headgate.signing_commands import sign, verify
+from headgate.wrap_command import wrap
 
 COMMANDS = "headgate.commands"
 DEFAULTS = Train()
@@ -28,11 +29,11 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data sets: versions, labels, rows in quarantine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.command()(wrap)
 app.command()(sign)
 app.command()(verify)
 
 Rows = typer.Option(help="JSON Lines, CSV or Parquet with at least text and label", exists=True, dir_okay=False, show_default=False)
-Classifier = typer.Option(help="folder that `headgate train` wrote", exists=True, file_okay=False, show_default=False)
 BundleFolder = typer.Option(help="folder that `headgate wrap` wrote", exists=True, file_okay=False, show_default=False)
 
 
@@ -128,50 +129,6 @@ def train(
     log_to_mlflow(classifier, metrics, _warn)
     for line in (*_told(classifier.choice_, classifier.validation_), *_summary(metrics, out)):
         typer.echo(line)
-
-
-@app.command()
-def wrap(
-    classifier: Annotated[Path, Classifier],
-    out: Annotated[Path, typer.Option(help="folder for the bundle", file_okay=False, show_default=False)],
-    rows: Annotated[
-        Path | None,
-        typer.Option(
-            help="rows it was trained on, to serve in eight bits, checked against fp32; in fp32 if left out", exists=True, dir_okay=False
-        ),
-    ] = None,
-    private_package: Annotated[
-        list[Path] | None, typer.Option(help="folder or wheel that goes into the bundle as a wheel; may be given again", exists=True)
-    ] = None,
-) -> None:
-    """Wrap a saved classifier as a bundle that serves without torch.
-
-    \b
-    headgate wrap --classifier out/classifier --out out/bundle --rows examples/replies/day0.jsonl
-    """
-    from headgate.model.saved import read_record
-    from headgate.model.training_run import card_of, labelled_texts, provenance_of, read_filters
-    from headgate.model.wrapping import engine_line
-    from headgate.model.wrapping import wrap as wrap_classifier
-
-    read_record(classifier)
-    filters = read_filters(classifier)
-    bundle = wrap_classifier(
-        classifier,
-        out,
-        filters,
-        provenance_of(classifier),
-        card_of(classifier),
-        private_packages=private_package or (),
-        rows=labelled_texts(rows, filters) if rows else None,
-    )
-    typer.echo(engine_line(bundle))
-    typer.echo(f"bundle {bundle.digest} in {out}")
-    if (signing := load_settings().signing).secret_key:
-        from headgate.model.signing import sign_bundle
-
-        typer.echo(f"signed: {sign_bundle(out, signing)}")
-    typer.echo(f"next: headgate serve {out}")
 
 
 @app.command()

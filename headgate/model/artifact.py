@@ -133,9 +133,18 @@ def _not_as_listed(
         elif name not in found and _inside(name, record):
             yield f"{name} is missing"
     yield from (f"{shown(name)} is extra: it is not in {record}" for name in sorted(plain - {*listed, *unlisted}))
+    yield from (f"{shown(name)} is an empty folder" for name in _empty_folders(found) if name not in listed)
     for name in sorted(plain & {*listed, *unlisted} - {record}):
         if not _too_large(name, found[name]) and (fault := _bad_content(folder / name, name, listed.get(name))):
             yield fault
+
+
+def _empty_folders(found: Mapping[str, os.stat_result]) -> list[str]:
+    """Folders that were looked into and hold nothing."""
+    holding = {name.rpartition("/")[0] for name in found}
+    return sorted(
+        name for name, entry in found.items() if stat.S_ISDIR(entry.st_mode) and name not in holding and name.count("/") < MAX_DEPTH
+    )
 
 
 def _too_large(name: str, entry: os.stat_result) -> bool:

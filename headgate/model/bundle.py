@@ -71,7 +71,7 @@ def signature_file(bundle: Path) -> Path:
 def signature_beside(bundle: Path) -> str | None:
     """The signature that lies beside a bundle folder, if one does."""
     file = signature_file(bundle)
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
 
 
 def _required(manifest: Mapping[str, Any]) -> tuple[str, ...]:

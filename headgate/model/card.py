@@ -1,5 +1,6 @@
 """The model card: what a classifier is, how it was made and how good it is, in Markdown."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -31,9 +32,19 @@ def model_card(name: str, record: Mapping[str, Any], provenance: Mapping[str, An
         _quality(metrics),
         _calibration(record),
         "## Limits\n\n" + _limits(record),
-        "## Provenance\n\n" + _table(("of", "value"), sorted(provenance.items())) if provenance else "",
+        "## Provenance\n\n" + _table(("of", "value"), sorted(_origin(provenance, record["parameters"]))) if provenance else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _origin(provenance: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Provenance as rows, a record's entries one each; what the table of parameters says is not said again."""
+    for name, value in provenance.items():
+        for key, entry in value.items() if isinstance(value, Mapping) else [("", value)]:
+            if name == "train" and key in parameters and parameters[key] == entry:
+                continue
+            shown = entry if isinstance(entry, str) else "unknown" if entry is None else json.dumps(entry, ensure_ascii=False)
+            yield f"{name}.{key}" if key else name, shown
 
 
 def _recipe(record: Mapping[str, Any]) -> str:

@@ -11,12 +11,14 @@ import logging
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
+
+from typing_extensions import override
 
 from headgate.errors import BadBundle, BadInput
 from headgate.model.filters import FilterConfig
@@ -28,11 +30,30 @@ METHODS = ("pre_score", "post_score")
 FROM_WHEELS: dict[str, Path] = {}  # packages that this process imported from a bundle
 
 
+class Headers(Mapping[str, str]):
+    """A mail's headers for a filter: read-only, found in any case, and iterated by the sender's names."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._by_name = {name.lower(): (name, value) for name, value in headers.items()}
+
+    @override
+    def __getitem__(self, name: str) -> str:
+        return self._by_name[str(name).lower()][1]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._by_name.values())
+
+    @override
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
 class Filter(Protocol):
     """What a team writes. Reasons are short names such as `competitor`: they are counted in metrics, so that they hold no text."""
 
     def pre_score(self, text: str, headers: Mapping[str, str] | None) -> str | None:
-        """Why a message is skipped, given its current reply and its headers; None to let it be scored."""
+        """Why a message is skipped, given its current reply and its `Headers`; None to let it be scored."""
 
     def post_score(self, text: str, label: str, score: float) -> str | None:
         """Why an answer is abstained from, given the best label and its probability; None to let it stand."""
@@ -49,7 +70,8 @@ def load_filters(config: FilterConfig, wheels: Path | None) -> tuple[Filter, ...
 
 def skip_reason(filters: Sequence[Filter], text: str, headers: Mapping[str, str] | None) -> str | None:
     """The first reason of a filter to skip a message."""
-    return next((reason for one in filters if (reason := _asked(one, one.pre_score, text, headers))), None)
+    given = Headers(headers) if filters and headers is not None else None
+    return next((reason for one in filters if (reason := _asked(one, one.pre_score, text, given))), None)
 
 
 def abstain_reason(filters: Sequence[Filter], text: str, label: str, score: float) -> str | None:

@@ -24,6 +24,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from headgate.errors import BadInput, Terminal
 from headgate.model.artifact import sha256_file
+from headgate.model.filters import FilterConfig
 from headgate.model.serving_lock import Pinned, closure, license_of
 from headgate.model.wheel import write_archive
 
@@ -54,6 +55,20 @@ def add_private(packages: Sequence[Path], wheels: Path, locked: Mapping[str, Pin
         if private.name in {"headgate", *locked} or names.count(private.name) > 1:
             raise BadInput(f"private package {private.name}: expected a name of its own, found one that the bundle has already; rename it")
     return _needed(added, locked)
+
+
+def unused_packages(wheels: Path, filters: FilterConfig) -> list[str]:
+    """Names of the private packages in a bundle's wheels that hold no filter's module and that no other private one needs."""
+    private = [_opened(wheel, wheel) for wheel in sorted(wheels.glob("*.whl")) if not wheel.name.startswith("headgate-")]
+    needed = {canonicalize_name(wanted.name) for one in private for wanted in one.requires}
+    modules = [str(entry["class"]).partition(":")[0].replace(".", "/") for entry in filters.custom]
+    used = {f"{module}{end}" for module in modules for end in (".py", "/__init__.py")}
+    return [one.name for one in private if one.name not in needed and not used & {*_members(one.file)}]
+
+
+def _members(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
 
 
 def sources_digest(packages: Iterable[Path]) -> str:

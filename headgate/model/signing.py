@@ -40,7 +40,11 @@ def verify_digest(kind: Kind, digest: str, signature: str | None, public_key: Pa
         raise Refused(f"{subject}: expected a signature by {public_key}, found none; `headgate sign` makes one where the secret key is")
     key = _read(public_key, minisign.PublicKey.from_file)
     try:
-        key.verify(_message(kind, digest), minisign.Signature.from_bytes(signature.encode()))
+        told = minisign.Signature.from_bytes(signature.encode())
+    except minisign.Error as fault:
+        raise Refused(f"{subject}: expected a signature by {public_key}, found no minisign signature ({fault}); sign it again") from None
+    try:
+        key.verify(_message(kind, digest), told)
     except minisign.Error as fault:
         raise Refused(f"{subject}: expected a signature by {public_key}, found another ({fault}); sign it with that key") from None
 

@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from headgate.checkout import DIRTY, UNKNOWN, commit
 from headgate.data.parsing import read_rows
 from headgate.data.rows import Annotation
+from headgate.errors import BadInput
 from headgate.evaluation.metrics import measure_level
 from headgate.evaluation.offline import read_test_rows
 from headgate.model import curves
+from headgate.model.artifact import read_json
 from headgate.model.card import model_card
 from headgate.model.checkpoint import Checkpoints
 from headgate.model.classifier import TransformerClassifier
@@ -21,6 +25,7 @@ from headgate.model.filters import FilterConfig, current_reply
 from headgate.model.linear_floor import fit_linear_floor
 from headgate.model.saved import check_free, read_record
 from headgate.model.training import Epoch
+from headgate.settings import Filters
 
 METRICS, FILTERS = "metrics.json", "filters.json"
 IN_CURVES = "examples_per_second"
@@ -105,7 +110,15 @@ def examples_per_second(rows: int, classifier: TransformerClassifier, seconds: f
 def read_filters(classifier: Path) -> FilterConfig:
     """The filters a classifier was trained with, so that it is served what it learnt from; the defaults if none are kept."""
     file = classifier / FILTERS
-    return FilterConfig(**json.loads(file.read_text())) if file.is_file() else FilterConfig()
+    if not file.is_file():
+        return FilterConfig()
+    try:
+        return FilterConfig(**Filters.model_validate(read_json(file)).model_dump())
+    except ValidationError as fault:
+        faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all of it'}: {one['msg']}" for one in fault.errors())
+        raise BadInput(f"{file}: expected filters as in headgate.toml, found {faults}; mend the file or train again") from None
+    except ValueError as fault:
+        raise BadInput(f"{file}: expected JSON, found none that can be read ({fault}); mend the file or train again") from None
 
 
 def labelled_texts(file: Path, filters: FilterConfig) -> list[tuple[str, str]]:

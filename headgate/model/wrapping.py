@@ -57,6 +57,7 @@ def wrap(
     Writing the same bundle again is harmless; BadInput if `out` holds anything else.
     """
     record = read_record(classifier_dir)
+    _check_labels(rows or (), [str(label) for label in record["labels"]])
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
         folder = Path(temporary) / "bundle"
@@ -66,6 +67,15 @@ def wrap(
         text = card or _card([str(label) for label in record["labels"]], record, provenance)
         _write_engine(classifier_dir, folder, record, rows, text)
         return _publish(folder, out)
+
+
+def _check_labels(rows: Sequence[Row], labels: Sequence[str]) -> None:
+    if others := sorted({str(label) for _, label in rows} - {*labels}):
+        found = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+        raise BadInput(
+            f"rows: expected the classifier's labels ({', '.join(labels)}), found also {found}; "
+            "give the rows that it was trained on, without those of other labels"
+        )
 
 
 def engine_line(bundle: Bundle) -> str:

@@ -59,6 +59,8 @@ def test_a_good_folder_has_no_fault(folder: Path) -> None:
         (lambda f: (f / "c.json").write_text("{}"), ["c.json is extra: it is not in record.json"]),
         (lambda f: (f / "deep" / ".c").write_text(""), ["deep/.c is extra: it is not in record.json"]),
         (lambda f: (f / "line\nbreak").write_text(""), ["'line\\nbreak' is extra: it is not in record.json"]),
+        (lambda f: (f / "none").mkdir(), ["none is an empty folder"]),
+        (lambda f: (f / "deep" / "er" / "none").mkdir(parents=True), ["deep/er/none is an empty folder"]),
         (lambda f: (f / "link").symlink_to("a.json"), ["link is a link"]),
         (lambda f: (f / "link").symlink_to("/"), ["link is a link"]),
         (lambda f: (f / "loop").symlink_to("."), ["loop is a link"]),

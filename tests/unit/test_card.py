@@ -79,3 +79,12 @@ def test_labels_of_any_characters_stay_on_their_line() -> None:
 
 def test_the_same_record_gives_the_same_card() -> None:
     assert model_card("Replies", NEW, {"commit": "c0ffee"}) == model_card("Replies", NEW, {"commit": "c0ffee"})
+
+
+def test_provenance_is_told_in_rows_and_says_nothing_twice() -> None:
+    train = {"epochs": 5, "max_length": 65, "seed": 7}
+    origin = {"commit": None, "dirty": False, "data_version": {"file": "a.jsonl", "rows": 3}, "train": train}
+    assert model_card("Replies", OLD, origin).endswith(
+        "## Provenance\n\n| of | value |\n| --- | --- |\n| commit | unknown |\n| data_version.file | a.jsonl |\n"
+        "| data_version.rows | 3 |\n| dirty | false |\n| train.seed | 7 |\n"
+    )

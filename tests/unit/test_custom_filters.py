@@ -14,7 +14,7 @@ import pytest
 
 from headgate.errors import BadBundle, BadInput
 from headgate.model import custom_filters
-from headgate.model.custom_filters import abstain_reason, load_filters, skip_reason
+from headgate.model.custom_filters import Headers, abstain_reason, load_filters, skip_reason
 from headgate.model.filters import FilterConfig
 from headgate.model.runtime import Message, Runtime
 from headgate.model.wrapping import wrap
@@ -214,3 +214,17 @@ def test_the_first_reason_counts(wheel: Path) -> None:
     assert skip_reason([*one, Raising()], "fine", {"List-Id": "x"}) == "from_a_list"
     assert skip_reason([], "fine", None) is None
     assert skip_reason(one, "odd", None) == "filter_error"
+
+
+@pytest.mark.parametrize("name", ["List-Id", "list-id", "LIST-ID"])
+def test_a_filter_finds_a_header_in_whatever_case_it_was_sent(wheel: Path, name: str) -> None:
+    one = load_filters(named("acme_filters:NoCompetitors"), wheel.parent)
+    assert skip_reason(one, "fine", {name: "x"}) == "from_a_list"
+    assert skip_reason(one, "fine", {}) is None
+
+
+def test_headers_keep_the_sender_s_names_and_cannot_be_changed() -> None:
+    headers = Headers({"LIST-id": "x", "Subject": "hi"})
+    assert (headers["List-Id"], headers.get("subject"), headers.get("To")) == ("x", "hi", None)
+    assert dict(headers) == {"LIST-id": "x", "Subject": "hi"}
+    assert not hasattr(headers, "__setitem__")

@@ -71,7 +71,8 @@ def test_a_signature_by_another_key_is_refused(signing: Signing, tmp_path: Path)
 
 @pytest.mark.parametrize("change", [lambda text: "", lambda text: text.replace("trusted", "t"), lambda text: text[:80]])
 def test_a_file_that_is_no_signature_is_refused(signing: Signing, change) -> None:  # type: ignore[no-untyped-def]
-    assert "expected a signature by" in refusal(change(sign_digest("bundle", DIGEST, signing)), signing.public_key)
+    told = refusal(change(sign_digest("bundle", DIGEST, signing)), signing.public_key)
+    assert f"expected a signature by {signing.public_key}, found no minisign signature (" in told
 
 
 def test_a_key_with_a_password_needs_it(tmp_path: Path) -> None:
@@ -108,6 +109,7 @@ def test_the_commands_sign_and_verify(copy: Path, signing: Signing, tmp_path: Pa
     toml = tmp_path / "headgate.toml"
     toml.write_text(f'[signing]\nsecret_key = "{signing.secret_key}"\npublic_key = "{signing.public_key}"\n')
     monkeypatch.setenv("HEADGATE_TOML", str(toml))
+    monkeypatch.chdir(tmp_path)
     load_settings.cache_clear()
     run, image = CliRunner().invoke, f"sha256:{DIGEST}"
     unsigned = run(app, ["verify", str(copy)])
@@ -119,4 +121,15 @@ def test_the_commands_sign_and_verify(copy: Path, signing: Signing, tmp_path: Pa
     assert run(app, ["sign", "--image", image, "--out", str(tmp_path / "i.minisig")]).exit_code == 0
     told = run(app, ["verify", "--image", image, "--signature", str(tmp_path / "i.minisig")]).output
     assert told == f"image abababababab is signed by {signing.public_key}\n"
+    assert run(app, ["sign", "--image", image]).output == "signed: image-abababababab.minisig\n"
+    assert run(app, ["verify", "--image", image]).output == told
+    (tmp_path / "bundle.minisig").write_bytes(b"\xff\xfe damaged")
+    assert "found no minisign signature (" in str(run(app, ["verify", str(copy)]).exception)
     load_settings.cache_clear()
+
+
+@pytest.mark.parametrize("command", ["sign", "verify"])
+def test_a_bundle_and_an_image_at_once_are_refused(bundle: Path, command: str) -> None:
+    told = CliRunner().invoke(app, [command, "--image", f"sha256:{DIGEST}", str(bundle)]).exception
+    assert isinstance(told, BadInput)
+    assert str(told) == (f"expected one of a bundle folder and --image, found both ({bundle} and sha256:{DIGEST}); give one at a time")
