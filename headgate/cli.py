@@ -173,8 +173,9 @@ def ship_log(
     headgate ship-log --log-dir /var/log/headgate --to s3://company-models/headgate
     """
     from headgate.lake import open_lake
-    from headgate.monitoring.shipping import ship_again_and_again, ship_once
+    from headgate.monitoring.shipping import check_folder, ship_again_and_again, ship_once
 
+    check_folder(log_dir)
     if once:
         typer.echo(ship_once(open_lake(to), log_dir, keep_days))
     else:

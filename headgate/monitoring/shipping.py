@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.errors import Transient
+from headgate.errors import BadInput, Transient
 from headgate.lake import Lake
 
 MAX_PART_BYTES = 8 * 2**20
@@ -40,6 +40,13 @@ class Shipped:
 
     def __str__(self) -> str:
         return f"shipped {self.bytes} bytes in {self.parts} part(s), deleted {self.deleted} file(s) here"
+
+
+def check_folder(log_dir: Path) -> None:
+    """BadInput if there is no such folder, of which nothing would ever be shipped."""
+    if not log_dir.is_dir():
+        wanted = "the folder that `headgate serve --log-dir` writes"
+        raise BadInput(f"expected --log-dir to be {wanted}, found no folder {log_dir}; start the server first or mend the path")
 
 
 def ship_again_and_again(lake: Lake, log_dir: Path, keep_days: float, every_s: float, say: Callable[[str], None]) -> None:

@@ -105,6 +105,7 @@ class App:
         if self._feedback:
             self._feedback.close()
         self.flush()
+        self._tell_left_out(time.monotonic() + 1)
 
     def flush(self) -> None:
         """Show the other workers what was counted here."""
@@ -112,6 +113,7 @@ class App:
         levels = {"queue_depth": self.scorer.waiting, "log_dropped": self.log.dropped, "connections": self.connections()}
         if not self.metrics.flush(cache | levels):
             logger.error("metrics: there are too many labels to count")
+        self._tell_left_out(time.monotonic())
 
     def ping(self, request: Request) -> None:
         """Say that the bundle is loaded and which one it is."""
@@ -264,6 +266,10 @@ class App:
         if problem.status != 500 and self._refusals.allows(time.monotonic()):
             logger.info("refused", extra={"request": _told(request, problem.status)})
         request.refuse(problem)
+
+    def _tell_left_out(self, now: float) -> None:
+        if left_out := self._refusals.left_out(now):
+            logger.info("%d more refusals were not told", left_out)
 
     def _known(self) -> str:
         *others, last = (f"{method.decode()} {path.decode()}" for path, (method, _) in self._routes.items())

@@ -139,11 +139,15 @@ class Connection(asyncio.Protocol):
         self.phase, self._head_bytes = "body", 0
         if self._deaf:
             return
+        if not self._target.startswith(b"/"):
+            self._target = origin_form(self._target)
         limits, headers = self._front.config, self._headers
         if len(headers) > MAX_HEADERS or len(self._target) + sum(map(len, headers.values())) > limits.max_head_bytes:
             self._give_up(self._head_too_large())
         elif (length := int(headers.get(b"content-length") or 0)) > limits.max_body_bytes:
             self._give_up(too_large(limits.max_body_bytes, f"{length} bytes"))
+        elif b"host" not in headers and self._parser and self._parser.get_http_version() == "1.1":
+            self._give_up(Problem(400, "expected the header Host, as HTTP/1.1 has it, found none"))
         elif expect := headers.get(b"expect"):
             self._expect(expect)
 
@@ -176,6 +180,7 @@ class Connection(asyncio.Protocol):
         head = b"%bDate: %b\r\nContent-Length: %d\r\n%b\r\n" % (head, self._front.date, len(body), said)
         self._transport.write(head if request.method == b"HEAD" else head + body)
         self._busy, self.since = None, self._front.now()
+        self._front.answered += 1
         if last:
             self._linger()
         elif self._waiting and not self._advancing:
@@ -200,6 +205,11 @@ class Connection(asyncio.Protocol):
             self._give_up(Problem(408, f"expected the whole body within {limits.body_timeout_s:g} s, found {self._size} bytes"))
         elif self.phase == "idle" and waited > (limits.drain_idle_s if self._front.draining else limits.keep_alive_s):
             self._transport.close()
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests are under way."""
+        return len(self._waiting) + (self._busy is not None)
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
@@ -248,7 +258,7 @@ class Connection(asyncio.Protocol):
             return self._stay(data[wish.args[0] :])
         except httptools.HttpParserError as fault:
             if not self._deaf:
-                self._give_up(Problem(400, f"expected HTTP/1.1, found something else ({type(fault).__name__})"))
+                self._give_up(Problem(400, f"expected HTTP/1.1, found something else: {fault}"))
         return b""
 
     def _stay(self, rest: bytes) -> bytes:
@@ -268,6 +278,12 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         if self._transport and self._transport.can_write_eof():
             self._transport.write_eof()
+
+
+def origin_form(target: bytes) -> bytes:
+    """The path and the query of a target that names this server too; other targets stay."""
+    scheme, _, rest = target.partition(b"://")
+    return b"/" + rest.partition(b"/")[2] if scheme.lower() in (b"http", b"https") else target
 
 
 def too_large(limit: int, size: str) -> Problem:

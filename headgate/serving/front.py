@@ -31,6 +31,7 @@ class Front:
         self.handle, self.config = handle, config
         self.connections: set[Connection] = set()
         self.draining = False
+        self.answered = 0
         self.date = b""
         self.now = time.monotonic
         self._server: asyncio.Server | None = None
@@ -43,8 +44,8 @@ class Front:
         self._look_around()
         self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=listener, backlog=2048)
 
-    async def drain(self) -> None:
-        """Take no new connection, answer all that was asked, then close; what takes longer than drain_s is given up."""
+    async def drain(self) -> int:
+        """Take no new connection, answer all that was asked, then close; returns how many requests took longer than drain_s."""
         self.draining = True
         if self._listener is not None:
             refuse_new_connections(self._listener)
@@ -55,10 +56,12 @@ class Front:
         while self.connections and self.now() < deadline:
             await asyncio.sleep(LOOK_WHILE_DRAINING_S)
             self._overdue()
+        given_up = sum(connection.unanswered for connection in self.connections)
         for connection in list(self.connections):
             connection.abort()
         if self._look is not None:
             self._look.cancel()
+        return given_up
 
     def _look_around(self) -> None:
         self.date = http_date(time.time())

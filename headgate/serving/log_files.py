@@ -5,13 +5,27 @@ the system takes away when the process ends, however it ends: a file that can be
 """
 
 import fcntl
+import os
 import time
 from pathlib import Path
 from typing import BinaryIO
 
+from headgate.errors import BadInput
 from headgate.serving.identifiers import PredictionIds
 
 MAX_FILE_BYTES = 64 * 2**20
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder, and a file in it that is removed again; BadInput if that cannot be."""
+    tried = folder / f".tried-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tried.touch()
+        tried.unlink(missing_ok=True)
+    except OSError as fault:
+        found = f"{folder} ({fault.strerror})"
+        raise BadInput(f"expected --log-dir to be a folder that can be written, found {found}; mend its rights or choose another") from None
 
 
 class LogFiles:

@@ -80,7 +80,7 @@ class Bounded:
 
     def __init__(self, most: int = MAX_REFUSALS_A_SECOND) -> None:
         self._most, self._second, self._told = most, -1, 0
-        self.left_out = 0
+        self._left_out = 0
 
     def allows(self, now: float) -> bool:
         """Whether one more line may be written now."""
@@ -88,6 +88,13 @@ class Bounded:
             self._second, self._told = int(now), 0
         self._told += 1
         if self._told > self._most:
-            self.left_out += 1
+            self._left_out += 1
             return False
         return True
+
+    def left_out(self, now: float) -> int:
+        """How many lines were not written and not yet asked for, once their second is over."""
+        if int(now) == self._second:
+            return 0
+        found, self._left_out = self._left_out, 0
+        return found

@@ -3,6 +3,7 @@
 Nothing heavy is imported before the port is taken; a supervisor never imports what a worker needs.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from headgate.errors import BadInput, Unavailable
 from headgate.model.bundle import Bundle, open_bundle
 from headgate.serving.board import Board
 from headgate.serving.config import LogText, ServingConfig
+from headgate.serving.log_files import check_folder
 from headgate.serving.logs import log_to_stderr
 
 
@@ -39,6 +41,10 @@ def run(
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_to_stderr()
+    if threads < 1:
+        raise BadInput(f"expected at least one thread, found {threads}")
+    if log_dir is not None:
+        check_folder(log_dir)
     config = ServingConfig(model=model, release=release, cohort=cohort, log_dir=log_dir, log_text=log_text)
     workers = workers or len(os.sched_getaffinity(0))
     listeners = bind(host, port, workers)
@@ -57,7 +63,7 @@ def run(
         return
     from headgate.serving.supervisor import supervise
 
-    supervise(lambda worker: serve(worker, time.perf_counter()), listeners, board, config.drain_s)
+    supervise(lambda worker: serve(worker, time.perf_counter()), listeners, bound_again, board, config.drain_s)
 
 
 def bind(host: str, port: int, workers: int = 1) -> list[socket.socket]:
@@ -78,7 +84,14 @@ def bind(host: str, port: int, workers: int = 1) -> list[socket.socket]:
         alone.close()
         return [_bound(family, taken, shared=True) for _ in range(workers)]
     except OSError as fault:
+        if fault.errno == errno.EADDRNOTAVAIL:
+            raise BadInput(f"expected --host to be an address of this machine, found {host!r}; 0.0.0.0 is all that it has") from None
         raise Unavailable(f"port {port} on {host} cannot be taken ({fault}); stop what holds it or choose another with --port") from None
+
+
+def bound_again(listener: socket.socket) -> socket.socket:
+    """A socket of the same shared address that does not listen yet."""
+    return _bound(listener.family, listener.getsockname(), shared=True)
 
 
 def _bound(family: int, address: tuple[object, ...], shared: bool) -> socket.socket:

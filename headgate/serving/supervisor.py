@@ -1,7 +1,7 @@
 """Keeps the workers of one server alive: restarts a dead one, gives up on a server that cannot start, passes SIGTERM on.
 
 The supervisor holds every worker's listening socket, so that connections which wait there outlive a killed worker and are
-answered by the next one.
+answered by the next one. Where the next one cannot start, nobody waits: its socket is given up for one that does not listen yet.
 """
 
 import logging
@@ -10,7 +10,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from headgate.errors import HeadgateError, Unavailable
@@ -35,7 +36,13 @@ class Worker:
     failed_starts: int = 0
 
 
-def supervise(work: Callable[[int], None], listeners: Sequence[socket.socket], board: Board, drain_s: float) -> None:
+def supervise(
+    work: Callable[[int], None],
+    listeners: MutableSequence[socket.socket],
+    bound_again: Callable[[socket.socket], socket.socket],
+    board: Board,
+    drain_s: float,
+) -> None:
     """Run `work(worker)` in a process each until SIGTERM or SIGINT; Unavailable if they die at their start."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     workers = [Worker() for _ in listeners]
@@ -47,7 +54,8 @@ def supervise(work: Callable[[int], None], listeners: Sequence[socket.socket], b
                     worker.pid = _start(work, number, board)
             told = signal.sigtimedwait(SIGNALS, LOOK_S)
             ended = told is not None and told.si_signo != signal.SIGCHLD
-            _bury(workers, board)
+            for number in _bury(workers, board):
+                listeners[number] = _turned_away(listeners[number], bound_again)
     finally:
         _stop(workers, listeners, drain_s)
 
@@ -75,8 +83,9 @@ def _start(work: Callable[[int], None], number: int, board: Board) -> int:
         os._exit(status)
 
 
-def _bury(workers: Sequence[Worker], board: Board) -> None:
-    """Note who has died, and when to start the next one in its place."""
+def _bury(workers: Sequence[Worker], board: Board) -> list[int]:
+    """Note who has died, and when to start the next one in its place; returns whose start failed."""
+    failed = []
     for number, worker in enumerate(workers):
         if worker.pid is None or os.waitpid(worker.pid, os.WNOHANG)[0] == 0:
             continue
@@ -87,6 +96,7 @@ def _bury(workers: Sequence[Worker], board: Board) -> None:
             worker.start_at = time.monotonic()
             logger.error("worker %d (process %d) died and is started again", number, pid)
             continue
+        failed.append(number)
         worker.failed_starts += 1
         worker.start_at = time.monotonic() + min(FIRST_WAIT_S * 2**worker.failed_starts, LONGEST_WAIT_S)
         alone = not any(other.pid for other in workers)
@@ -96,6 +106,18 @@ def _bury(workers: Sequence[Worker], board: Board) -> None:
             logger.error("worker %d (process %d) could not start: %s", number, pid, board.read(number).decode())
         if alone and worker.failed_starts >= FAILED_STARTS:
             raise Unavailable(f"{FAILED_STARTS} workers in a row died at their start and none is left; the log above says why")
+    return failed
+
+
+def _turned_away(listener: socket.socket, bound_again: Callable[[socket.socket], socket.socket]) -> socket.socket:
+    """Reset who waits at a socket that no worker answers; returns one in its place that does not listen yet."""
+    if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return listener
+    new = bound_again(listener)
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)  # closing alone would not do: the other workers have inherited it
+    listener.close()
+    return new
 
 
 def _stop(workers: Sequence[Worker], listeners: Sequence[socket.socket], drain_s: float) -> None:

@@ -68,8 +68,10 @@ async def _serve(
         except TimeoutError:
             continue
     app.ready = False
-    await front.drain()
+    logger.info("draining")
+    given_up = await front.drain()
     app.close()
+    logger.info("stopped, %d answered, %d given up", front.answered, given_up)
 
 
 def address(listener: socket.socket) -> str:

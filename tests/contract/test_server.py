@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -349,7 +350,7 @@ def test_its_log_is_json_without_texts(bundle: Path) -> None:
     server.process.terminate()
     _, said = server.process.communicate(timeout=60)
     assert "secret" not in said
-    (line,) = (json.loads(line) for line in said.splitlines())
+    line, *others = (json.loads(line) for line in said.splitlines())
     assert (line["level"], line["method"], line["path"], line["status"], line["traceparent"]) == (
         "info",
         "POST",
@@ -357,6 +358,42 @@ def test_its_log_is_json_without_texts(bundle: Path) -> None:
         422,
         trace,
     )
+    assert [(line["level"], line["message"]) for line in others] == [("info", "draining"), ("info", "stopped, 2 answered, 0 given up")]
+
+
+def test_refusals_that_are_not_told_are_counted(bundle: Path) -> None:
+    server = start(bundle)
+    for _ in range(200):
+        assert server.client.get("/nothing").status_code == 404
+    server.client.close()
+    server.process.terminate()
+    _, said = server.process.communicate(timeout=60)
+    lines = [json.loads(line)["message"] for line in said.splitlines()]
+    assert lines.count("refused") + sum(int(line.split()[0]) for line in lines if line.endswith(" more refusals were not told")) == 200
+
+
+def line_with(server: Server, part: str) -> str:
+    """The next line of its log that has a part in it."""
+    assert server.process.stderr
+    return next(line for line in server.process.stderr if part in line)
+
+
+def test_nobody_waits_for_a_worker_that_cannot_start_again(bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    server = start(copy, "--workers", "2")
+    line_with(server, "serving bundle")
+    labels = (copy / "labels.json").read_bytes()
+    (copy / "labels.json").write_bytes(labels + b" ")
+    os.kill(workers_of(server)[0], signal.SIGKILL)
+    line_with(server, "could not start")
+    time.sleep(0.5)
+    for _ in range(30):
+        assert httpx.get(f"{server.client.base_url}/livez", timeout=10, trust_env=False).status_code == 200
+    (copy / "labels.json").write_bytes(labels)
+    line_with(server, "serving bundle")
+    for _ in range(30):
+        assert httpx.get(f"{server.client.base_url}/livez", timeout=10, trust_env=False).status_code == 200
+    assert stop(server) == 0
 
 
 def test_a_server_whose_workers_cannot_start_says_so_once(tmp_path: Path) -> None:
@@ -407,6 +444,28 @@ def test_an_impossible_address_is_named(bundle: Path, options: tuple[str, str]) 
     status, said = ended(command(bundle, *options))
     assert status == 1
     assert said.startswith("headgate serving: ")
+
+
+def test_a_host_that_is_not_this_machine_is_named(bundle: Path) -> None:
+    assert ended(command(bundle, "--host", "192.0.2.1")) == (
+        1,
+        "headgate serving: expected --host to be an address of this machine, found '192.0.2.1'; 0.0.0.0 is all that it has\n",
+    )
+
+
+def test_less_than_one_thread_is_refused(bundle: Path) -> None:
+    assert ended(command(bundle, "--threads", "0")) == (1, "headgate serving: expected at least one thread, found 0\n")
+
+
+def test_a_log_folder_that_cannot_be_written_ends_a_server_before_it_serves(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder, fault in ((file, "File exists"), (file / "below", "Not a directory"), (Path("/proc/nope"), "No such file or directory")):
+        assert ended(command(bundle, "--port", "0", "--log-dir", str(folder))) == (
+            1,
+            f"headgate serving: expected --log-dir to be a folder that can be written, found {folder} ({fault}); "
+            "mend its rights or choose another\n",
+        )
 
 
 def test_serving_imports_no_training_library() -> None:

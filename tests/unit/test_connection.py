@@ -160,6 +160,30 @@ def test_what_is_not_http_is_refused(port: int) -> None:
     assert statuses(talk(port, post(b"yes") + b"nonsense\r\n\r\n")) == [200, 400]
 
 
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        (b"Content-Length: -5", b"Invalid character in Content-Length"),
+        (b"Transfer-Encoding: chunked\r\n\r\nZZ", b"Invalid character in chunk size"),
+    ],
+)
+def test_a_fault_in_the_length_of_a_body_is_named(port: int, head: bytes, fault: bytes) -> None:
+    found = talk(port, b"POST /invocations HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
+    assert statuses(found) == [400]
+    assert b'"detail":"expected HTTP/1.1, found something else: %b"' % fault in found
+
+
+def test_a_target_may_name_this_server(port: int) -> None:
+    assert statuses(talk(port, get(b"http://x/livez") + get(b"HTTP://x:80/livez?a=b") + get(b"http://x"))) == [200, 200, 404]
+
+
+def test_http_1_1_needs_to_name_its_host(port: int) -> None:
+    found = talk(port, b"GET /livez HTTP/1.1\r\n\r\n")
+    assert statuses(found) == [400]
+    assert b'"detail":"expected the header Host, as HTTP/1.1 has it, found none"' in found
+    assert statuses(talk(port, b"GET /livez HTTP/1.0\r\n\r\n")) == [200]
+
+
 def test_a_fault_in_the_head_is_told_after_earlier_answers(port: int) -> None:
     too_large = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
     assert statuses(talk(port, post(b"one more") + too_large)) == [200, 413]

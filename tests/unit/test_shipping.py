@@ -125,6 +125,15 @@ def test_a_shipper_that_is_told_to_end_ships_once_more_and_ends_well(tmp_path: P
     assert len(shipped(open_lake(str(lake)))) == 15
 
 
+def test_a_folder_that_is_not_there_ends_a_shipper(tmp_path: Path) -> None:
+    done = subprocess.run(ship_command(tmp_path / "nope", tmp_path / "lake"), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert " ".join(done.stderr.split()) == (
+        "headgate: expected --log-dir to be the folder that `headgate serve --log-dir` writes, "
+        f"found no folder {tmp_path / 'nope'}; start the server first or mend the path"
+    )
+
+
 def test_a_shipper_killed_again_and_again_ships_each_line_once(tmp_path: Path) -> None:
     lake, log = tmp_path / "lake", tmp_path / "log"
     log.mkdir()
