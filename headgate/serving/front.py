@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from headgate.serving.config import ServingConfig
 from headgate.serving.connection import Connection, Request
@@ -16,7 +17,7 @@ LOOK_WHILE_DRAINING_S = 0.02
 HANDSHAKE_S = 0.05
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-SO_ATTACH_FILTER = 26
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
 # Classic BPF on a listening socket: drop what asks for a new connection (SYN without ACK), let everything else through.
 NO_NEW_CONNECTIONS = b"".join(
     struct.pack("HBBI", *step)
@@ -41,6 +42,8 @@ class Front:
     async def listen(self, listener: socket.socket) -> None:
         """Accept connections from now on."""
         self._listener = listener
+        with suppress(OSError):  # there is none, unless a worker drained on this socket before
+            listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
         self._look_around()
         self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=listener, backlog=2048)
 

@@ -300,6 +300,18 @@ def test_a_killed_worker_costs_its_own_requests_only_and_comes_back(pair: Server
     assert total >= answered * 0.5
 
 
+def test_a_worker_that_is_told_to_end_alone_is_followed_by_one_that_lets_everybody_in(pair: Server) -> None:
+    before = workers_of(pair)
+    os.kill(before[0], signal.SIGTERM)
+    deadline = time.monotonic() + 40
+    while before[0] in (now := workers_of(pair)) or len(now) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(3)
+    for _ in range(20):
+        assert httpx.get(f"http://127.0.0.1:{pair.port}/ping", trust_env=False, timeout=10).is_success
+
+
 def runs(pid: int) -> bool:
     """Whether a process is there and has not ended."""
     try:
