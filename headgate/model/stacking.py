@@ -36,21 +36,38 @@ def joined(parts: Sequence[HeldOut], labels: int) -> HeldOut:
 
 
 def stack(held: HeldOut) -> tuple[float, float]:
-    """The scale of the lexical logits and the temperature of the sum that make the rows most likely; scale 0 where it gains nothing.
+    """The scale of the lexical logits and the temperature of the sum; scale 0 where the rows are not likelier with any.
 
-    Source: Wolpert, Stacked Generalization, 1992.
+    The scale is the largest that is within one standard error of the likeliest: held-out rows are often near copies of trained ones
+    (translations, templates), which flatters the network more than it flatters a linear model.
+    Sources: Wolpert, Stacked Generalization, 1992; Breiman et al., Classification and Regression Trees, 1984 (the one-standard-error rule).
     """
-    scales = LEXICAL_SCALES if held.lexical is not None and len(held.targets) else (0.0,)
-    scale = max(scales, key=lambda one: likelihood(held.logits(one), held.targets))
+    scale = _scale(held) if held.lexical is not None and len(held.targets) else 0.0
     return scale, fit_temperature(held.logits(scale), held.targets)
+
+
+def _scale(held: HeldOut) -> float:
+    found = {scale: log_likelihoods(held.logits(scale), held.targets) for scale in LEXICAL_SCALES}
+    best = max(LEXICAL_SCALES, key=lambda scale: found[scale].mean())
+    return max(scale for scale in LEXICAL_SCALES if _as_good(found[best] - found[scale])) if best else 0.0
+
+
+def _as_good(lost: Floats) -> bool:
+    """Whether the mean loss, a row at a time, is within its standard error."""
+    return bool(lost.mean() <= lost.std() / np.sqrt(len(lost)))
 
 
 def likelihood(logits: Floats, targets: Integers) -> float:
     """Mean log-likelihood of the targets at the best temperature; 0 without rows."""
+    return float(log_likelihoods(logits, targets).mean()) if len(targets) else 0.0
+
+
+def log_likelihoods(logits: Floats, targets: Integers) -> Floats:
+    """Log-likelihood of each target at the temperature that is best for all, (rows,)."""
     if not len(targets):
-        return 0.0
-    logarithms = log_softmax(logits / fit_temperature(logits, targets), axis=1)
-    return float(logarithms[np.arange(len(targets)), targets].mean())
+        return np.zeros(0)
+    found: Floats = log_softmax(logits / fit_temperature(logits, targets), axis=1)[np.arange(len(targets)), targets]
+    return found
 
 
 def validation_of(held: HeldOut, scale: float, temperature: float) -> Validation | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headgate.model.calibration import KEPT_SCORES, calibration_error, energy, fit_temperature, reference_scores
-from headgate.model.stacking import HeldOut, joined, stack, validation_of
+from headgate.model.stacking import LEXICAL_SCALES, HeldOut, joined, log_likelihoods, stack, validation_of
 
 
 def drawn(rows: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -66,3 +66,15 @@ def test_lexical_logits_join_only_where_held_out_rows_gain() -> None:
     noise = np.random.default_rng(1).normal(size=logits.shape)
     assert stack(HeldOut(targets, logits, telling))[0] > 0
     assert stack(HeldOut(targets, logits * 3, noise * 8))[0] == 0.0
+
+
+def test_of_scales_that_are_about_as_likely_the_largest_is_taken() -> None:
+    logits, targets = drawn(60, 1.0)
+    telling = np.eye(4)[targets] * 2 + np.random.default_rng(1).normal(size=logits.shape)
+    held = HeldOut(targets, logits, telling)
+    found = {scale: log_likelihoods(held.logits(scale), targets) for scale in LEXICAL_SCALES}
+    likeliest = max(LEXICAL_SCALES, key=lambda scale: found[scale].mean())
+    chosen = stack(held)[0]
+    lost = found[likeliest] - found[chosen]
+    assert likeliest < chosen < LEXICAL_SCALES[-1]
+    assert lost.mean() <= lost.std() / math.sqrt(60)
