@@ -18,8 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from typing_extensions import override
-
 from headgate.errors import BadBundle, BadInput
 from headgate.model.filters import FilterConfig
 
@@ -36,15 +34,12 @@ class Headers(Mapping[str, str]):
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._by_name = {name.lower(): (name, value) for name, value in headers.items()}
 
-    @override
     def __getitem__(self, name: str) -> str:
         return self._by_name[str(name).lower()][1]
 
-    @override
     def __iter__(self) -> Iterator[str]:
         return (name for name, _ in self._by_name.values())
 
-    @override
     def __len__(self) -> int:
         return len(self._by_name)
 
