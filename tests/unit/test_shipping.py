@@ -138,20 +138,7 @@ def test_a_shipper_killed_again_and_again_ships_each_line_once(tmp_path: Path) -
     lake, log = tmp_path / "lake", tmp_path / "log"
     log.mkdir()
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(log), "20000"])
-    command = [
-        sys.executable,
-        "-m",
-        "headgate",
-        "ship-log",
-        "--log-dir",
-        str(log),
-        "--to",
-        str(lake),
-        "--every-s",
-        "0.1",
-        "--keep-days",
-        "0",
-    ]
+    command = ship_command(log, lake, "--every-s", "0.1", "--keep-days", "0")
     for wait_s in (0.8, 1.0, 1.2):
         shipper = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         time.sleep(wait_s)
@@ -166,18 +153,7 @@ def test_a_shipper_killed_again_and_again_ships_each_line_once(tmp_path: Path) -
 def test_a_lake_that_does_not_answer_is_tried_again(tmp_path: Path) -> None:
     LogFiles(tmp_path / "log", "predictions").append(line(1))
     (tmp_path / "lake").touch()
-    command = [
-        sys.executable,
-        "-m",
-        "headgate",
-        "ship-log",
-        "--log-dir",
-        str(tmp_path / "log"),
-        "--to",
-        str(tmp_path / "lake"),
-        "--every-s",
-        "0.2",
-    ]
+    command = ship_command(tmp_path / "log", tmp_path / "lake", "--every-s", "0.2")
     shipper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert shipper.stdout
     assert shipper.stdout.readline().startswith("not shipped, tried again in 0.2 s: ")
