@@ -81,6 +81,8 @@ class Client:
     async def ask(self) -> None:
         """Ask one question and check the answer; a lost connection is counted."""
         question = random.choice(self._asked)
+        if self._streams and self._streams[0].at_eof():  # closed while it was idle: as any HTTP client, open another
+            self._drop()
         try:
             reader, writer = self._streams = self._streams or await asyncio.open_connection("127.0.0.1", self._port)
             writer.write(question.sent)

@@ -6,7 +6,9 @@ from tasks.candidates import finish_stopped, note_standing, plan_candidate
 from tasks.checking import check_data
 from tasks.evidence import record_release, refuse
 from tasks.gate import request_approval
-from tasks.staging import deploy_to_staging, leave_staging, run_load_test, run_regression_test, test_staging_endpoint
+from tasks.load_testing import run_load_test
+from tasks.regression_testing import run_regression_test
+from tasks.staging import deploy_to_staging, leave_staging, test_staging_endpoint
 from tasks.training import fine_tune
 from tasks.wrapping import register_bundle, wrap_bundle
 

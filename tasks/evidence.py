@@ -10,7 +10,8 @@ from data_checks.annotations import DataCheckReport
 from headgate.data.table import DatasetTable
 from headgate.errors import Refused
 from headgate.evaluation.evidence import DataChange, Evidence, ReleaseSubject, summary_markdown, write_evidence
-from headgate.evaluation.report import LoadReport, Report
+from headgate.evaluation.load_report import LoadReport
+from headgate.evaluation.report import Report
 from headgate.model.bundle import open_bundle, signature_beside
 from headgate.model.sbom import FILE as SBOM
 from headgate.record import Record

@@ -14,7 +14,8 @@ from headgate.data.frozen import load_frozen
 from headgate.data.table import DatasetTable
 from headgate.errors import Refused
 from headgate.evaluation.endpoint import endpoint_test
-from headgate.evaluation.regression import measure_frame, score_through
+from headgate.evaluation.regression import measure_frame
+from headgate.evaluation.scoring import score_through
 from headgate.model.bundle import open_bundle, signature_beside
 from headgate.model.classifier import TransformerClassifier
 from headgate.model.filters import FilterConfig

@@ -1,27 +1,16 @@
 """The staging endpoint: the candidate beside the champion, tested through HTTP."""
 
-from collections.abc import Callable
-from typing import Any, cast
-from uuid import UUID
-
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
 from deployments.target import Cohort, Revision, Split, Target
-from headgate.data.frozen import load_frozen
-from headgate.data.table import DatasetTable
 from headgate.errors import Refused
-from headgate.evaluation import load, regression
 from headgate.evaluation.endpoint import endpoint_test
-from headgate.evaluation.report import LoadReport, Report, Subject
 from headgate.model.bundle import signature_beside
-from headgate.model.linear_floor import fit_linear_floor
 from headgate.record import Record
 from headgate.release.candidate import Candidate
-from headgate.settings import ModelSettings, load_settings
+from headgate.settings import load_settings
 from tasks.once import once_per_run
-from tasks.places import endpoint_name, revision_of, target_named, the_lake, workplace
-from tasks.training import training_texts
+from tasks.places import endpoint_name, revision_of, target_named
 from tasks.wrapping import WrappedBundle
 
 
@@ -84,82 +73,6 @@ def test_staging_endpoint(staging: Staging) -> None:
             f"endpoint {staging.endpoint}: expected the bundle's recorded answers, found {len(found)} fault(s): {'; '.join(found[:5])}"
         )
     get_run_logger().info("endpoint test passed: recorded examples answered the same")
-
-
-@once_per_run("regression test")
-def run_regression_test(candidate: Candidate, staging: Staging) -> Report:
-    """Candidate and champion answer the frozen rows through their endpoints; the linear floor is fitted beside them."""
-    settings = load_settings().model(candidate.model)
-    rows = load_frozen(the_lake(), settings.regression_set)
-    target = target_named("local")
-    answers = {}
-    cohorts: tuple[Cohort, ...] = ("challenger", "champion") if staging.compared else ("champion",)
-    for cohort in cohorts:
-        answers[cohort] = regression.score_through(_invoker(target, staging.endpoint, cohort), rows, progress=_progress(cohort, len(rows)))
-    report = regression.regression_test(
-        Subject(role="candidate", model=candidate.model, bundle_digest=staging.bundle.digest),
-        candidate.regression_set,
-        rows,
-        answers[staging.cohort],
-        settings.gates,
-        workplace(candidate.key) / "evidence",
-        champion=answers["champion"] if staging.compared else None,
-        floor=_floor(candidate, settings, rows["text"].tolist()),
-    )
-    _log_report(report)
-    return report
-
-
-def _invoker(target: Target, endpoint: str, cohort: Cohort) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda body: target.invoke(endpoint, body, cohort=cohort)
-
-
-def _progress(cohort: str, rows: int) -> Callable[[int, int], None]:
-    """A progress artifact in the Prefect UI."""
-    artifact = cast(
-        UUID, create_progress_artifact(0.0, key=f"regression-{cohort}", description=f"{rows} rows through the {cohort}'s endpoint")
-    )
-
-    def show(done: int, total: int) -> None:
-        update_progress_artifact(artifact, 100.0 * done / total)
-
-    return show
-
-
-def _floor(candidate: Candidate, settings: ModelSettings, texts: list[str]) -> list[str]:
-    """What a TF-IDF + linear model of the same training rows says to the regression rows."""
-    frame = DatasetTable(the_lake(), settings.dataset).load(candidate.data_version.version)
-    floor = fit_linear_floor(training_texts(settings, frame["text"].tolist()), frame["label"].tolist())
-    return [str(label) for label in floor.predict(training_texts(settings, texts))]
-
-
-def _log_report(report: Report) -> None:
-    logger = get_run_logger()
-    for name, metrics in (("candidate", report.candidate), ("champion", report.champion), ("linear floor", report.floor)):
-        if metrics:
-            logger.info("%s: accuracy %.3f, macro-F1 %.3f, coverage %.3f", name, metrics.accuracy, metrics.macro_f1, metrics.coverage)
-    for gate in report.gates:
-        logger.info("gate %s: %s (expected %s, found %s)", gate.name, gate.verdict, gate.expected, gate.found)
-
-
-@once_per_run("load test")
-def run_load_test(candidate: Candidate, staging: Staging) -> LoadReport:
-    """Arrivals at a set rate against staging."""
-    settings = load_settings().model(candidate.model)
-    texts = load_frozen(the_lake(), settings.regression_set)["text"].tolist()
-    wanted = settings.load_test
-    get_run_logger().info("load test: %g requests/s for %g s", wanted.rate_per_s, wanted.duration_s)
-    report = load.run_load_test(staging.url, texts, wanted, workplace(candidate.key) / "evidence")
-    get_run_logger().info(
-        "%s: %d requests, p50 %.0f ms, p95 %.0f ms, p99 %.0f ms, %d errors",
-        report.verdict,
-        report.requests,
-        report.p50_ms,
-        report.p95_ms,
-        report.p99_ms,
-        report.errors,
-    )
-    return report
 
 
 @once_per_run("leave staging")

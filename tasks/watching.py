@@ -7,8 +7,9 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from headgate.data.frozen import load_frozen
-from headgate.evaluation.regression import regression_test, score_through
+from headgate.evaluation.regression import regression_test
 from headgate.evaluation.report import Report, Subject
+from headgate.evaluation.scoring import score_through
 from headgate.monitoring.history import Measurement, add_measurement, alarm, history
 from headgate.record import Record
 from headgate.release.champion import champion

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from headgate.data.version import DataVersion
 from headgate.evaluation import pictures
 from headgate.evaluation.gates import label_verdict, overall, points
-from headgate.evaluation.report import Change, DataCheck, GateResult, LabelMetrics, Level, LoadReport, Report, Verdict
+from headgate.evaluation.load_report import LoadReport
+from headgate.evaluation.report import Change, DataCheck, GateResult, LabelMetrics, Level, Report, Verdict
 from headgate.record import Record
 from headgate.settings import Gates
 

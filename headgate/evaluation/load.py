@@ -14,7 +14,8 @@ import pandas as pd
 from headgate.errors import BadInput, Unavailable
 from headgate.evaluation import pictures
 from headgate.evaluation.gates import overall
-from headgate.evaluation.report import GateResult, LatencyBin, LoadReport, SecondOfLoad, Verdict
+from headgate.evaluation.load_report import LatencyBin, LoadReport, SecondOfLoad
+from headgate.evaluation.report import GateResult, Verdict
 from headgate.settings import LoadTest
 
 REQUEST_TIMEOUT_S = 10.0

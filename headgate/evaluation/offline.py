@@ -12,8 +12,9 @@ from headgate.data.files import read_annotations
 from headgate.data.rows import Annotation, digest_of, parse_row, row_hash
 from headgate.data.version import DataVersion
 from headgate.errors import BadInput
-from headgate.evaluation.regression import regression_test, score_through
+from headgate.evaluation.regression import regression_test
 from headgate.evaluation.report import Report, Subject
+from headgate.evaluation.scoring import score_through
 from headgate.model.runtime import Message, Runtime
 from headgate.settings import Gates
 

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
-from headgate.evaluation.report import LabelMetrics, Level, LoadReport, Metrics
+from headgate.evaluation.load_report import LoadReport
+from headgate.evaluation.report import LabelMetrics, Level, Metrics
 
 Theme = Literal["light", "dark"]
 DPI = 150

@@ -10,8 +10,9 @@ import pandas as pd
 from headgate.data.version import DataVersion
 from headgate.evaluation.evidence import DataChange, Evidence, ReleaseSubject
 from headgate.evaluation.load import summarise
+from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.regression import regression_test
-from headgate.evaluation.report import DataCheck, LoadReport, Report, Subject
+from headgate.evaluation.report import DataCheck, Report, Subject
 from headgate.settings import Gates, LoadTest
 
 LABELS = (

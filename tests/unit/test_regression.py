@@ -9,8 +9,9 @@ import pytest
 
 from headgate.data.version import DataVersion
 from headgate.errors import BadInput
-from headgate.evaluation.regression import regression_test, score_through
+from headgate.evaluation.regression import regression_test
 from headgate.evaluation.report import Report, Subject
+from headgate.evaluation.scoring import score_through
 from headgate.settings import Gates
 
 ROWS = pd.DataFrame(
