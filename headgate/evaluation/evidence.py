@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from headgate.data.version import DataVersion
-from headgate.evaluation import pictures
+from headgate.evaluation import load_pictures, pictures
 from headgate.evaluation.gates import label_verdict, overall, points
 from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.report import Change, DataCheck, GateResult, LabelMetrics, Level, Report, Verdict
@@ -92,8 +92,8 @@ def draw(evidence: Evidence) -> Drawn:
     }
     if load:
         sections["load"] = [
-            _picture("Latency", pictures.latency_figure, load),
-            _picture("Latency by second", pictures.timeline_figure, load),
+            _picture("Latency", load_pictures.latency_figure, load),
+            _picture("Latency by second", load_pictures.timeline_figure, load),
         ]
     return sections
 

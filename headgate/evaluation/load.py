@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from headgate.errors import BadInput, Unavailable
-from headgate.evaluation import pictures
+from headgate.evaluation import load_pictures
 from headgate.evaluation.gates import overall
 from headgate.evaluation.load_report import LatencyBin, LoadReport, SecondOfLoad
 from headgate.evaluation.report import GateResult, Verdict
@@ -41,7 +41,7 @@ def run_load_test(url: str, texts: Sequence[str], settings: LoadTest, out: Path)
     out.mkdir(parents=True, exist_ok=True)
     samples = _run_locust(url, texts, settings, out)
     report = summarise(url, samples, settings)
-    report = report.model_copy(update={"pictures": pictures.draw_load(report, out)})
+    report = report.model_copy(update={"pictures": load_pictures.draw_load(report, out)})
     (out / "load.json").write_text(report.model_dump_json(indent=1))
     return report
 

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, light and dark: confusion matrices, reliability, latency. PNG, drawn without a display."""
+"""Pictures of an evaluation, light and dark: confusion matrices, reliability. PNG, drawn without a display. Load: load_pictures.py."""
 
 import io
 from collections.abc import Sequence
@@ -10,10 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
-from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.report import LabelMetrics, Level, Metrics
 
 Theme = Literal["light", "dark"]
@@ -93,46 +91,9 @@ def reliability_figure(panels: Sequence[tuple[str, Metrics]], theme: Theme = "li
         x, y = [one.score for one in metrics.calibration], [one.accuracy for one in metrics.calibration]
         axes.plot(x, y, color=colour, linewidth=1.6, label=title)
         axes.scatter(x, y, s=[20 + 120 * one.rows / rows for one in metrics.calibration], color=colour, marker=marker, alpha=0.85, zorder=3)
-    _dress(axes, colours, "score", "share of rows that were right")
+    dress(axes, colours, "score", "share of rows that were right")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
-    _legend(axes, colours, "Reliability")
-    return figure
-
-
-def latency_figure(load: LoadReport, theme: Theme = "light") -> Figure:
-    """Histogram of the latencies with the three percentiles."""
-    colours = PALETTES[theme]
-    figure = Figure(figsize=(6.4, 3.4), facecolor=colours.paper)
-    axes = figure.subplots()
-    bins = load.histogram
-    widths = [one.high_ms - one.low_ms for one in bins]
-    axes.bar([one.low_ms for one in bins], [one.requests for one in bins], width=widths, align="edge", color=colours.blue, alpha=0.85)
-    for name, value, style in (("p50", load.p50_ms, "-"), ("p95", load.p95_ms, "--"), ("p99", load.p99_ms, ":")):
-        axes.axvline(value, color=colours.orange, linestyle=style, linewidth=1.6, label=f"{name} {value:,.0f} ms")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    _dress(axes, colours, "latency from the intended start, ms", "requests")
-    _legend(axes, colours, "Latency")
-    return figure
-
-
-def timeline_figure(load: LoadReport, theme: Theme = "light") -> Figure:
-    """Latency second by second, with the seconds that had errors marked."""
-    colours = PALETTES[theme]
-    figure = Figure(figsize=(6.4, 3.4), facecolor=colours.paper)
-    axes = figure.subplots()
-    x = [one.second for one in load.seconds]
-    axes.fill_between(x, [one.p50_ms for one in load.seconds], [one.p95_ms for one in load.seconds], color=colours.blue, alpha=0.18)
-    axes.plot(x, [one.p95_ms for one in load.seconds], color=colours.blue, linewidth=1.4, label="p95")
-    axes.plot(x, [one.p50_ms for one in load.seconds], color=colours.blue, linewidth=2.2, label="p50")
-    bad = [one for one in load.seconds if one.errors]
-    if bad:
-        axes.scatter([one.second for one in bad], [one.p95_ms for one in bad], color=colours.orange, zorder=3, label="errors")
-    _dress(axes, colours, "seconds since the warm-up", "latency, ms")
-    axes.set_ylim(bottom=0)
-    _legend(axes, colours, "Latency by second")
+    legend(axes, colours, "Reliability")
     return figure
 
 
@@ -150,15 +111,11 @@ def draw_regression(candidate: Metrics, champion: Metrics | None, out: Path) -> 
     tops = [(title, metrics.top) for title, metrics in panels if metrics.top]
     if tops:
         figures["confusion_top.png"] = confusion_figure(tops)
-    return _write(figures, out)
+    return write(figures, out)
 
 
-def draw_load(load: LoadReport, out: Path) -> tuple[str, ...]:
-    """Write the pictures of a load test under `out`; returns their file names."""
-    return _write({"latency.png": latency_figure(load), "latency_timeline.png": timeline_figure(load)}, out)
-
-
-def _write(figures: dict[str, Figure], out: Path) -> tuple[str, ...]:
+def write(figures: dict[str, Figure], out: Path) -> tuple[str, ...]:
+    """Write each figure as PNG under `out`; returns their file names."""
     out.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         (out / name).write_bytes(png(figure))
@@ -230,7 +187,8 @@ def _write_margins(axes: Axes, labels: Sequence[LabelMetrics], colours: Palette)
         axes.text(i, -0.6, f"prec {one.precision:.0%}", ha="center", color=colours.faint, fontsize=6.8)
 
 
-def _dress(axes: Axes, colours: Palette, x: str, y: str) -> None:
+def dress(axes: Axes, colours: Palette, x: str, y: str) -> None:
+    """Give plain axes the colours of the theme, a grid and their names."""
     axes.set_facecolor(colours.paper)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(colours.line)
@@ -241,7 +199,7 @@ def _dress(axes: Axes, colours: Palette, x: str, y: str) -> None:
     axes.set_ylabel(y, color=colours.faint, fontsize=9)
 
 
-def _legend(axes: Axes, colours: Palette, title: str) -> None:
+def legend(axes: Axes, colours: Palette, title: str) -> None:
     """The title at the left above the axes, and the legend at the right, where no line can cross it."""
     axes.set_title(title, loc="left", color=colours.ink, fontweight="bold", fontsize=10)
     axes.legend(

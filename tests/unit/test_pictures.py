@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headgate.evaluation import pictures
+from headgate.evaluation import load_pictures, pictures
 from headgate.evaluation.metrics import measure
 from headgate.evaluation.report import Metrics
 
@@ -71,7 +71,7 @@ def test_flat_labels_have_no_picture_of_a_first_level(tmp_path: Path) -> None:
 
 def test_the_latency_picture_names_the_percentiles() -> None:
     load = made_up_evidence.load_report()
-    (axes,) = pictures.latency_figure(load).axes
+    (axes,) = load_pictures.latency_figure(load).axes
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
