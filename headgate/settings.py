@@ -9,10 +9,10 @@ from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError
-from typing_extensions import override
+from typing_extensions import Self, override
 
 from headgate.errors import BadSettings
 
@@ -117,26 +117,70 @@ class Gates(Section):
     min_coverage: Share = Field(0.5, description="smallest share of rows that must be scored, neither skipped nor abstained")
     max_accuracy_drop: Share = Field(0.02, description="non-inferiority margin against the champion on the same rows")
     max_macro_f1_drop: Share = 0.03
-    max_label_recall_drop: Share = Field(0.15, description="one label's recall against the champion; stops only when certain")
+    max_label_recall_drop: Share = Field(
+        0.10, description="one label's recall against the champion; a larger drop stops unless chance explains it"
+    )
+    slices: tuple[str, ...] = Field(
+        ("length",), description="columns of the regression rows whose values are judged as labels are; also: length, language"
+    )
+    max_slice_accuracy_drop: Share = Field(0.10, description="accuracy on one slice's rows against the champion, as for one label")
+    false_stop_share: float = Field(
+        0.05, gt=0, lt=0.5, description="of candidates as good as the champion, so many may be stopped by chance, over all comparisons"
+    )
+    behaviour_tolerance: Share = Field(0.1, description="share of the rows of a behavioural test that may fall, where its rows say none")
 
 
 class LoadTest(Section):
-    """Arrivals against staging and what they may cost."""
+    """Arrivals against staging and what they may cost: docs/load-test.md."""
 
-    rate_per_s: float = Field(20.0, gt=0)
-    duration_s: float = Field(15.0, gt=0)
-    warm_up_s: float = Field(2.0, ge=0)
+    rate_per_s: float = Field(20.0, gt=0, description="requests a second to each model")
+    duration_s: float = Field(15.0, gt=0, description="with the cache off; a minute to hours")
+    warm_up_s: float = Field(2.0, ge=0, description="sent before each part, and left out of it")
+    cached_duration_s: float = Field(4.0, ge=0, description="with the cache on; 0 leaves it out")
+    max_p50_ms: float = Field(250.0, gt=0)
     max_p95_ms: float = Field(500.0, gt=0)
     max_p99_ms: float = Field(1000.0, gt=0)
     max_error_rate: Share = 0.001
+    max_p50_ratio: float = Field(1.25, gt=1, description="latency against the champion's in the same run")
+    max_p95_ratio: float = Field(1.5, gt=1)
+    max_p99_ratio: float = Field(2.0, gt=1)
+    latency_allowance_ms: float = Field(2.0, ge=0, description="a smaller difference to the champion is noise")
+    min_saturation_per_s: float = Field(0.0, ge=0, description="good answers a second that the endpoint must reach")
+    min_saturation_ratio: Share = Field(0.8, description="of what the champion reaches in the same run")
+    stairs_max_steps: int = Field(8, ge=0, description="steps of rising rate for each model; 0 leaves them out")
+    stairs_step_s: float = Field(1.0, gt=0)
+    stairs_factor: float = Field(3.0, gt=1, description="from one rate to the next, until one is not sustained")
+    max_memory_growth: float = Field(0.1, ge=0, description="share by which the server's memory may grow over the run; 0: not judged")
+    processes: int = Field(1, ge=1, description="Locust processes that send")
+    remote_workers: int = Field(0, ge=0, description="Locust workers on other machines that send in their place")
+    master: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")] = Field("127.0.0.1:5557", description="where remote workers find the test")
+
+
+class AutoAfter(Section):
+    """When the gates answer for themselves: people agreed with them so often in a row."""
+
+    agreements: int = Field(ge=1, description="so many of the newest releases that passed were approved by people")
+    disagreements: int = Field(0, ge=0, description="so many rejected or rolled back ones may lie among them")
 
 
 class Approval(Section):
     """Who has to say yes before a release."""
 
-    signatures: Literal[0] = Field(0, description="0: the form's answer counts")
-    timeout_days: float = Field(7, gt=0)
-    forbid_self_approval: bool = False
+    signatures: int = Field(0, ge=0, le=20, description="0: the form's answer counts; N: N people sign with `headgate approve --key`")
+    allowed_signers: Path = Field(Path("allowed_signers"), description="whose SSH keys count, in the form of ssh-keygen(1)")
+    timeout_days: float = Field(7, gt=0, description="an answer, an approval and a signature each count for so long")
+    forbid_self_approval: bool = Field(False, description="who started the training may not approve; an automation forbids nobody")
+    auto_after: AutoAfter | None = Field(None, description="when the gates may answer without a person; off by default")
+
+    @model_validator(mode="after")
+    def _signed_or_automatic(self) -> Self:
+        """A machine has no key of its own here."""
+        if self.signatures and self.auto_after:
+            raise ValueError(
+                f"expected signatures or auto_after, found both: {self.signatures} people must sign, so the gate cannot answer itself; "
+                "set signatures = 0 or leave auto_after out"
+            )
+        return self
 
 
 class Stage(Section):
@@ -167,6 +211,7 @@ class ModelSettings(Section):
     labels: tuple[str, ...] = Field((), description="known labels; empty: those of the first data version")
     annotations: tuple[Path, ...] = Field((), description="files that `headgate run` lands, each once")
     regression_rows: Path | None = Field(None, description="file that is frozen once as the regression set")
+    behaviour_rows: Path | None = Field(None, description="JSON Lines of behavioural tests: docs/behaviour.md")
     sanity_rows: int = Field(120, ge=20, description="rows that sanity_check trains on")
     train: Train = Train()
     filters: Filters = Filters()
@@ -191,6 +236,27 @@ class Signing(Section):
     password: SecretStr | None = Field(None, description="of the secret key; give it as HEADGATE_SIGNING__PASSWORD, never in the file")
 
 
+class Scoring(Section):
+    """How the rows of a regression test are scored through an endpoint."""
+
+    dask_address: str = Field(
+        "",
+        pattern=r"^$|^(tcp|tls|ws|wss)://.+:\d+$",
+        description="tcp://host:port of a Dask scheduler whose workers score the chunks; empty: threads here",
+    )
+    chunk_rows: int = Field(1_000, ge=1, description="rows of a chunk, which is scored once however often a run is killed")
+    chunks_at_once: int = Field(2, ge=1, description="chunks under way; for a Dask cluster at least its number of workers")
+    request_rows: int = Field(32, ge=1, le=256, description="rows of one request")
+    requests_at_once: int = Field(4, ge=1, description="requests under way of each chunk")
+
+
+class Notice(Section):
+    """A message where people talk when a release waits and when it is decided; off without an address."""
+
+    webhook_url: SecretStr | None = Field(None, description="takes Slack's JSON; a secret: HEADGATE_NOTICE__WEBHOOK_URL, never in the file")
+    timeout_s: float = Field(5, gt=0, le=60)
+
+
 class StackSettings(Section):
     """Preferred ports of the local stack; a taken port is replaced by the next free one."""
 
@@ -211,6 +277,8 @@ class Settings(BaseSettings):
     lake: str = Field(".headgate/lake", description="a folder or s3://bucket/prefix")
     gateway_url: str = Field("http://127.0.0.1:4300", description="where evidence pages are read; the local stack sets it")
     signing: Signing = Signing()
+    notice: Notice = Notice()
+    scoring: Scoring = Scoring()
     stack: StackSettings = StackSettings()
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
 

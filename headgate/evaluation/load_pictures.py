@@ -14,10 +14,14 @@ def latency_figure(load: LoadReport, theme: Theme = "light") -> Figure:
     colours = PALETTES[theme]
     figure = Figure(figsize=(6.4, 3.4), facecolor=colours.paper)
     axes = figure.subplots()
-    bins = load.histogram
+    bins = load.candidate.histogram
     widths = [one.high_ms - one.low_ms for one in bins]
     axes.bar([one.low_ms for one in bins], [one.requests for one in bins], width=widths, align="edge", color=colours.blue, alpha=0.85)
-    for name, value, style in (("p50", load.p50_ms, "-"), ("p95", load.p95_ms, "--"), ("p99", load.p99_ms, ":")):
+    for name, value, style in (
+        ("p50", load.candidate.p50_ms, "-"),
+        ("p95", load.candidate.p95_ms, "--"),
+        ("p99", load.candidate.p99_ms, ":"),
+    ):
         axes.axvline(value, color=colours.orange, linestyle=style, linewidth=1.6, label=f"{name} {value:,.0f} ms")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -33,11 +37,13 @@ def timeline_figure(load: LoadReport, theme: Theme = "light") -> Figure:
     colours = PALETTES[theme]
     figure = Figure(figsize=(6.4, 3.4), facecolor=colours.paper)
     axes = figure.subplots()
-    x = [one.second for one in load.seconds]
-    axes.fill_between(x, [one.p50_ms for one in load.seconds], [one.p95_ms for one in load.seconds], color=colours.blue, alpha=0.18)
-    axes.plot(x, [one.p95_ms for one in load.seconds], color=colours.blue, linewidth=1.4, label="p95")
-    axes.plot(x, [one.p50_ms for one in load.seconds], color=colours.blue, linewidth=2.2, label="p50")
-    bad = [one for one in load.seconds if one.errors]
+    x = [one.second for one in load.candidate.seconds]
+    axes.fill_between(
+        x, [one.p50_ms for one in load.candidate.seconds], [one.p95_ms for one in load.candidate.seconds], color=colours.blue, alpha=0.18
+    )
+    axes.plot(x, [one.p95_ms for one in load.candidate.seconds], color=colours.blue, linewidth=1.4, label="p95")
+    axes.plot(x, [one.p50_ms for one in load.candidate.seconds], color=colours.blue, linewidth=2.2, label="p50")
+    bad = [one for one in load.candidate.seconds if one.errors]
     if bad:
         axes.scatter([one.second for one in bad], [one.p95_ms for one in bad], color=colours.orange, zorder=3, label="errors")
     dress(axes, colours, "seconds since the warm-up", "latency, ms")
