@@ -132,8 +132,10 @@ class Router:
         except (Unreachable, TimeoutError) as fault:
             return problem(503, "Champion not ready", str(fault))
 
-    async def show_metrics(self, _: web.Request) -> web.Response:
-        """The router's own metrics."""
+    async def show_metrics(self, request: web.Request) -> web.Response:
+        """The router's own metrics; with X-Headgate-Cohort those of that cohort's server."""
+        if "X-Headgate-Cohort" in request.headers:
+            return await self.answer(request)
         return web.Response(body=generate_latest(self.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def reload(self, _: web.Request) -> web.Response:

@@ -21,10 +21,11 @@ from headgate.serving.connection import JSON, Request
 from headgate.serving.feedback import FeedbackLog, read_correction
 from headgate.serving.identifiers import PredictionIds
 from headgate.serving.logs import Bounded
-from headgate.serving.metrics import CONTENT_TYPE, Metrics
+from headgate.serving.metrics import CONTENT_TYPE, RESIDENT, Metrics
 from headgate.serving.prediction_log import Entry, PredictionLog
 from headgate.serving.problems import Problem
 from headgate.serving.reading import content_type, read_messages
+from headgate.serving.resident import resident_bytes
 from headgate.serving.scoring import Job, Scorer
 
 LARGE_BYTES = 64 * 2**10
@@ -111,7 +112,7 @@ class App:
         """Show the other workers what was counted here."""
         cache = {"cached_answers": len(self.cache), "cached_bytes": self.cache.bytes}
         levels = {"queue_depth": self.scorer.waiting, "log_dropped": self.log.dropped, "connections": self.connections()}
-        if not self.metrics.flush(cache | levels):
+        if not self.metrics.flush(cache | levels | {RESIDENT: resident_bytes()}):
             logger.error("metrics: there are too many labels to count")
         self._tell_left_out(time.monotonic())
 

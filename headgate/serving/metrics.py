@@ -39,6 +39,7 @@ _GAUGES = {
     "cached_bytes": "Bytes of the answers in the prediction cache",
     "connections": "Open connections",
 }
+RESIDENT = "process_resident_memory_bytes"  # by the name that every Prometheus client gives it
 
 
 class Metrics:
@@ -82,7 +83,7 @@ class Metrics:
     def text(self) -> bytes:
         """The sum over all workers, in Prometheus' text format."""
         counts: defaultdict[Key, float] = defaultdict(float)
-        gauges = dict.fromkeys(_GAUGES, 0.0)
+        gauges = dict.fromkeys((*_GAUGES, RESIDENT), 0.0)
         for worker in range(self._board.workers):
             of_worker, levels = _read(self._board.read(worker))
             for key, count in of_worker.items():
@@ -104,6 +105,8 @@ class Metrics:
         for name, told in _GAUGES.items():
             yield from _head(f"headgate_{name}", told, "gauge")
             yield _line(f"headgate_{name}", {}, gauges[name])
+        yield from _head(RESIDENT, "Resident memory of all workers", "gauge")
+        yield _line(RESIDENT, {}, gauges[RESIDENT])
         yield from _head("headgate_serving", "The bundle that is served", "gauge")
         yield _line("headgate_serving", same | {"bundle_digest": self._digest}, 1.0)
 
