@@ -11,11 +11,10 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from headgate.errors import Refused
-from headgate.release.approval import Answer, Decision, decision_of
+from headgate.release.approval import Answer, Decision
 from headgate.release.record import Release
 from headgate.settings import load_settings
-from tasks.gate import approval_text, judge_answer, keep_decision
-from tasks.places import the_lake
+from tasks.gate import approval_text, automatic_answer, judge_answer, keep_decision, recorded_decision, tell_waiting
 
 
 class ReleaseDecision(RunInput):
@@ -28,8 +27,12 @@ class ReleaseDecision(RunInput):
 
 def await_decision(release: Release) -> Decision:
     """The decision about a release, suspending the run until a valid answer comes; Refused when none can come any more."""
-    if kept := decision_of(the_lake(), release.id):
+    if kept := recorded_decision(release):
         return kept
+    if _is_first_start():  # later ones replay the answers of people, which the gate must not overrule
+        if own := automatic_answer(release):
+            return keep_decision(release, own)
+        tell_waiting(release)
     refusals: list[str] = []
     for attempt in count():
         answer = _ask(release, attempt, refusals)
@@ -48,6 +51,11 @@ def _ask(release: Release, attempt: int, refusals: list[str]) -> Answer:
     form = ReleaseDecision.with_initial_data(description=approval_text(release, refusals))
     filled = suspend_flow_run(wait_for_input=form, timeout=round(policy.timeout_days * 86400), key=f"approve-{attempt}")
     return Answer(decision=filled.decision, approver=filled.approver, reason=filled.reason)
+
+
+def _is_first_start() -> bool:
+    """Whether nobody can have been asked yet."""
+    return int(flow_run.run_count or 1) <= 1
 
 
 def _age() -> timedelta:

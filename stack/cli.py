@@ -135,12 +135,26 @@ def new(
 
 
 @app.command()
-def approve(release: ReleaseId, who: Who, reason: Why) -> None:
-    """Approve a release that waits, and follow its rollout.
+def approve(
+    release: ReleaseId,
+    who: Who,
+    reason: Why,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="sign it with this SSH key, or with the ssh-agent's where this is its .pub file", show_default=False),
+    ] = None,
+) -> None:
+    """Approve a release that waits, and follow its rollout. With --key the approval is signed: docs/approval.md.
 
     \b
     headgate approve 3f9a1c --as me@example.com --reason "recall of referral is up"
+    headgate approve 3f9a1c --as me@example.com --reason "recall of referral is up" --key ~/.ssh/id_ed25519
     """
+    if key is not None:
+        from stack.signing import sign_approval
+
+        if not sign_approval(release, who, reason, key, say):
+            raise typer.Exit(0)
     connect_to_stack()
     from stack.whole_chain import decide
 
@@ -205,15 +219,16 @@ def deploy(
 
 
 @app.command()
-def audit(model: Model = None) -> None:
-    """Show who decided what, when and why; fails if an entry was changed."""
-    from headgate.release.audit import entries
-    from tasks.places import the_lake
+def audit(
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object: entries and faults")] = False,
+) -> None:
+    """Show who decided what, when, why and over which digests; fails if an entry or a signature is not what it should be.
 
-    log = entries(the_lake())
-    if not log:
-        say("nothing was decided yet")
-    for entry in log:
-        if model in (None, entry.model):
-            where = f" in {entry.environment}" if entry.environment else ""
-            say(f"{entry.at:%Y-%m-%d %H:%M:%S} {entry.model} {entry.action}{where} {entry.release[:12]} by {entry.who}: {entry.reason}")
+    \b
+    headgate audit --model replies
+    headgate audit --json
+    """
+    from stack.audit import show_audit
+
+    raise typer.Exit(show_audit(model, as_json, say))

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from headgate.release.candidate import Standing
 from headgate.release.record import Release
+from headgate.release.signatures import how_to_sign
 from headgate.settings import load_settings
 from stack.services import Addresses
 from tasks.places import endpoint_name, evidence_file, evidence_url, target_named, the_lake
@@ -52,6 +53,11 @@ def how_to_approve(release: Release, run_id: UUID) -> list[str]:
 
     addresses = known_addresses(load_settings())
     short = release.id[:12]
+    if needed := load_settings().model(release.model).approval.signatures:
+        return [
+            f"approving takes {needed} signature(s); each of the people runs",
+            f"  {how_to_sign(release)}     (or: headgate reject {short})",
+        ]
     return [
         "approve or reject it in one of two ways:",
         f'  headgate approve {short} --as you@example.com --reason "..."     (or: headgate reject ...; in .venv/bin)',

@@ -12,7 +12,7 @@ from uuid import UUID
 from headgate.data.frozen import freeze
 from headgate.data.landing import land, pending
 from headgate.data.parsing import read_rows
-from headgate.errors import NotFound, Refused
+from headgate.errors import BadInput, NotFound, Refused
 from headgate.release.approval import Answer, decision_of
 from headgate.release.candidate import Standing, candidate_key, standing
 from headgate.release.champion import champion
@@ -100,6 +100,10 @@ def waiting_run(release: Release) -> UUID:
 
 def get_answer(release: Release, run_id: UUID, unattended: Approver | None, say: Say) -> bool:
     """Whether the question was answered: unattended, on the terminal, or meanwhile in the Prefect UI."""
+    if load_settings().model(release.model).approval.signatures:
+        for line in how_to_approve(release, run_id):
+            say(line)
+        return False
     if unattended:
         say(f"approving as {unattended.who}: {unattended.why}")
         return send(run_id, "approve", unattended.who, unattended.why)
@@ -158,12 +162,23 @@ def decide(release_id: str, decision: Literal["approve", "reject"], who: str, wh
     check_answer(release, decision, who, why)
     run_id = waiting_run(release)
     Follower(run_id, lambda _: None).until("Suspended")
-    send(run_id, decision, who, why)
+    try:
+        send(run_id, decision, who, why)
+    except BadInput:
+        if _still_waits(run_id):
+            raise
+        say("answered elsewhere a moment earlier; following the release ...")
     follow(run_id, say)
     known = _now(release.model, release)
     wanted = "live" if decision == "approve" else "rejected"
     say(f"release {release.id[:12]} is {known.kind}{f': {known.why}' if known.why else ''}")
     return 0 if known.kind == wanted else 1
+
+
+def _still_waits(run_id: UUID) -> bool:
+    with client() as api:
+        state = api.read_flow_run(run_id).state
+    return state is not None and state.name == "Suspended"
 
 
 def retest(release_id: str, started_by: str, say: Say) -> int:

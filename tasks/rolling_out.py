@@ -5,14 +5,16 @@ from typing import Literal
 
 from prefect.concurrency.sync import concurrency
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from deployments.target import Cohort, EndpointStatus, Split, Target
 from headgate.data.frozen import load_frozen
 from headgate.errors import Refused
 from headgate.evaluation.endpoint import endpoint_test
 from headgate.record import Record
-from headgate.release.approval import Decision, decision_of, require_approval
+from headgate.release.approval import Decision
 from headgate.release.audit import append
+from headgate.release.binding import require_binding
 from headgate.release.champion import champion, crown
 from headgate.release.record import Release
 from headgate.release.registry import drop_alias, set_alias
@@ -35,9 +37,16 @@ class StageEnd(Record):
 @once_per_run("roll out to stage")
 def roll_out(release: Release, stage: Stage) -> StageEnd:
     """Deploy, test, canary, bake and promote a release in one environment; the machine decides each step."""
-    require_approval(decision_of(the_lake(), release.id), release)
+    verify_approval(release)
     with concurrency(f"endpoint-{endpoint_name(release.model, stage.environment)}", occupy=1):
         return Drive(release, stage).to_the_end()
+
+
+def verify_approval(release: Release) -> None:
+    """Refused or Stale unless the release's approval binds and is this run's to use; no traffic moves before."""
+    lake, settings = the_lake(), load_settings().model(release.model)
+    live = champion(lake, release.model, production(settings))
+    require_binding(lake, release, settings.approval, live, f"flow-run {flow_run.id or 'by hand'}", datetime.now(UTC))
 
 
 class Drive:

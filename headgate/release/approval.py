@@ -3,6 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pydantic import Field
+
+from headgate.data.version import DataVersion
 from headgate.errors import Refused
 from headgate.lake import Lake
 from headgate.record import Record
@@ -19,7 +22,7 @@ class Answer(Record):
 
 
 class Decision(Record):
-    """An answer that counted, with the digests it was about."""
+    """An answer that counted, with the digests it was about; the last four fields are missing from decisions of older versions."""
 
     release: str
     decision: Literal["approve", "reject"]
@@ -29,6 +32,10 @@ class Decision(Record):
     bundle_digest: str
     evidence_digest: str
     expected_champion: str | None
+    image_digest: str | None = None
+    data_version: DataVersion | None = None
+    expires_at: datetime | None = Field(None, description="a rollout that begins later is refused")
+    signed_by: tuple[str, ...] = Field((), description="whose SSH signatures counted; the signatures lie beside the release")
 
 
 def faults(answer: Answer, release: Release, live: str | None, policy: ApprovalPolicy, age: timedelta) -> list[str]:
@@ -36,6 +43,8 @@ def faults(answer: Answer, release: Release, live: str | None, policy: ApprovalP
     found = []
     if not answer.approver.strip():
         found.append("approver: expected who decides, found nothing")
+    elif not answer.approver.strip().isprintable():
+        found.append(f"approver: expected one line of printable text, found {answer.approver!r}")
     if not answer.reason.strip():
         found.append("reason: expected why, found nothing")
     if answer.decision == "reject":
@@ -47,13 +56,13 @@ def faults(answer: Answer, release: Release, live: str | None, policy: ApprovalP
         )
     if age > timedelta(days=policy.timeout_days):
         found.append(f"expired: asked {age.days} days ago, an answer counts for {policy.timeout_days:g} days")
-    if policy.forbid_self_approval and release.started_by == f"person:{answer.approver.strip()}":
+    if policy.forbid_self_approval and release.started_by.casefold() == f"person:{answer.approver.strip()}".casefold():
         found.append(f"self-approval: {answer.approver} started this release and approval.forbid_self_approval is set")
     return found
 
 
-def decide(answer: Answer, release: Release, now: datetime) -> Decision:
-    """The decision that an answer makes, bound to the release's digests."""
+def decide(answer: Answer, release: Release, now: datetime, policy: ApprovalPolicy, signed_by: tuple[str, ...] = ()) -> Decision:
+    """The decision that an answer makes, bound to the release's digests; it expires after the policy's days."""
     return Decision(
         release=release.id,
         decision=answer.decision,
@@ -63,6 +72,10 @@ def decide(answer: Answer, release: Release, now: datetime) -> Decision:
         bundle_digest=release.bundle_digest,
         evidence_digest=release.evidence_digest,
         expected_champion=release.expected_champion,
+        image_digest=release.image_digest,
+        data_version=release.data_version,
+        expires_at=now + timedelta(days=policy.timeout_days),
+        signed_by=signed_by,
     )
 
 
@@ -84,13 +97,15 @@ def decision_of(lake: Lake, release_id: str) -> Decision | None:
     return Decision.model_validate_json(entry.data) if entry else None
 
 
-def require_approval(decision: Decision | None, release: Release) -> None:
-    """Refused unless the decision approves exactly these digests."""
+def require_approval(decision: Decision | None, release: Release) -> Decision:
+    """The decision itself; Refused unless it approves exactly these digests."""
     if decision is None or decision.decision != "approve":
         raise Refused(f"release {release.id[:12]}: expected an approval, found {decision.decision if decision else 'none'}")
-    bound = (decision.release, decision.bundle_digest, decision.evidence_digest, decision.expected_champion)
-    if bound != (release.id, release.bundle_digest, release.evidence_digest, release.expected_champion):
+    bound = (decision.release, decision.bundle_digest, decision.evidence_digest, decision.expected_champion, decision.image_digest)
+    asked = (release.id, release.bundle_digest, release.evidence_digest, release.expected_champion, release.image_digest)
+    if bound != asked or decision.data_version not in (None, release.data_version):
         raise Refused(f"release {release.id[:12]}: its approval is about other digests; it cannot be used")
+    return decision
 
 
 def _short(release: str | None) -> str:

@@ -3,11 +3,11 @@
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from typing_extensions import override
 
 from headgate.data.version import DataVersion
-from headgate.errors import NotFound
+from headgate.errors import BadInput, NotFound
 from headgate.lake import Lake
 from headgate.record import Record, canonical
 
@@ -60,9 +60,16 @@ def save_release(lake: Lake, release: Release) -> str:
 
 
 def load_release(lake: Lake, release_id: str) -> Release:
-    """The record of a release, found by its id or an unambiguous beginning of it; NotFound otherwise."""
+    """The record of a release, found by its id or an unambiguous beginning of it; NotFound, or BadInput where it was changed."""
     full = resolve(lake, release_id)
-    return Release.model_validate_json(lake.read(f"{folder(full)}/release.json"))
+    key = f"{folder(full)}/release.json"
+    try:
+        found = Release.model_validate_json(lake.read(key))
+    except ValidationError as fault:
+        raise BadInput(f"{lake.join(key)}: expected a release record, found none that can be read: {fault}") from None
+    if found.id != full:
+        raise BadInput(f"{lake.join(key)}: expected the record whose sha256 is {full[:12]}, found {found.id[:12]}; it was changed")
+    return found
 
 
 def release_ids(lake: Lake) -> list[str]:

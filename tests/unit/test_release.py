@@ -1,35 +1,19 @@
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from made_up_release import DATA, NOW, POLICY, RELEASE, YES
 from pydantic import ValidationError
 
 from headgate.data.version import DataVersion
 from headgate.errors import BadInput, NotFound, Refused, Stale
 from headgate.lake import FolderLake
-from headgate.release.approval import Answer, archive, decide, decision_of, faults, require_approval
-from headgate.release.audit import append, entries
+from headgate.release.approval import Answer, Decision, archive, decide, decision_of, faults, require_approval
 from headgate.release.candidate import Candidate, Standing, candidate_key, save_outcome, standing
 from headgate.release.champion import champion, crown
 from headgate.release.record import Release, load_release, save_release
 from headgate.settings import Approval, Bundle, ModelSettings, Train
 
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-DATA = DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700)
 FROZEN = DataVersion(dataset="replies-regression", version=0, digest="e" * 32, rows=300)
-RELEASE = Release(
-    model="replies",
-    candidate="c" * 16,
-    bundle_digest="b" * 64,
-    data_version=DATA,
-    commit="0" * 40,
-    evidence_digest="f" * 64,
-    verdict="passed",
-    expected_champion=None,
-    started_by="person:ada@example.com",
-    registered_version="1",
-)
-YES = Answer(decision="approve", approver="grace@example.com", reason="looks right")
-POLICY = Approval()
 CANDIDATE = Candidate(
     model="replies", key="c" * 16, data_version=DATA, regression_set=FROZEN, commit="x", started_by="person:a", champion=None
 )
@@ -60,6 +44,14 @@ def test_an_unknown_release_says_where_to_look(lake):
         load_release(lake, "abc")
 
 
+def test_a_changed_release_record_is_refused(lake):
+    release_id = save_release(lake, RELEASE)
+    file = lake.root / "releases" / release_id / "release.json"
+    file.write_text(file.read_text().replace('"passed"', '"failed"'))
+    with pytest.raises(BadInput, match=rf"expected the record whose sha256 is {release_id[:12]}, found [0-9a-f]{{12}}; it was changed$"):
+        load_release(lake, release_id)
+
+
 def test_another_starter_than_a_person_or_automation_is_refused():
     with pytest.raises(ValidationError):
         Release(**(RELEASE.model_dump() | {"started_by": "cron"}))
@@ -72,6 +64,11 @@ def test_an_answer_with_name_and_reason_counts():
 def test_blank_names_and_reasons_are_both_named():
     found = faults(Answer(decision="approve", approver=" ", reason="\t"), RELEASE, None, POLICY, timedelta())
     assert found == ["approver: expected who decides, found nothing", "reason: expected why, found nothing"]
+
+
+def test_a_name_that_would_drive_a_terminal_is_refused():
+    found = faults(YES.model_copy(update={"approver": "ada\nroot"}), RELEASE, None, POLICY, timedelta())
+    assert found == ["approver: expected one line of printable text, found 'ada\\nroot'"]
 
 
 def test_an_answer_about_evidence_against_an_older_champion_is_stale():
@@ -103,8 +100,8 @@ def test_nobody_is_forbidden_to_approve_what_an_automation_started():
 
 
 def test_the_first_decision_about_a_release_is_the_one_that_counts(lake):
-    first = archive(lake, decide(YES, RELEASE, NOW))
-    second = archive(lake, decide(YES.model_copy(update={"decision": "reject"}), RELEASE, NOW))
+    first = archive(lake, decide(YES, RELEASE, NOW, POLICY))
+    second = archive(lake, decide(YES.model_copy(update={"decision": "reject"}), RELEASE, NOW, POLICY))
     assert first == second == decision_of(lake, RELEASE.id)
     assert second.decision == "approve"
 
@@ -113,13 +110,26 @@ def test_a_rollout_without_an_approval_is_refused():
     with pytest.raises(Refused, match=f"^release {RELEASE.id[:12]}: expected an approval, found none$"):
         require_approval(None, RELEASE)
     with pytest.raises(Refused, match=f"^release {RELEASE.id[:12]}: expected an approval, found reject$"):
-        require_approval(decide(YES.model_copy(update={"decision": "reject"}), RELEASE, NOW), RELEASE)
+        require_approval(decide(YES.model_copy(update={"decision": "reject"}), RELEASE, NOW, POLICY), RELEASE)
 
 
-def test_an_approval_of_other_digests_is_refused():
-    other = decide(YES, RELEASE, NOW).model_copy(update={"bundle_digest": "0" * 64})
+@pytest.mark.parametrize("field", ["release", "bundle_digest", "image_digest", "evidence_digest", "expected_champion"])
+def test_an_approval_of_other_digests_is_refused(field):
+    other = decide(YES, RELEASE, NOW, POLICY).model_copy(update={field: "0" * 64})
     with pytest.raises(Refused, match=f"^release {RELEASE.id[:12]}: its approval is about other digests; it cannot be used$"):
         require_approval(other, RELEASE)
+
+
+def test_an_approval_of_another_data_version_is_refused():
+    other = decide(YES, RELEASE, NOW, POLICY).model_copy(update={"data_version": FROZEN})
+    with pytest.raises(Refused, match="its approval is about other digests"):
+        require_approval(other, RELEASE)
+
+
+def test_an_approval_that_an_older_version_wrote_still_binds():
+    fields = {"image_digest", "data_version", "expires_at", "signed_by"}
+    old = decide(YES, RELEASE, NOW, POLICY).model_dump(exclude=fields)
+    assert require_approval(Decision(**old), RELEASE).approver == "grace@example.com"
 
 
 def test_a_champion_is_followed_only_by_who_expected_it(lake):
@@ -143,30 +153,6 @@ def test_rolling_back_a_rollback_works(lake):
     live = champion(lake, "replies", "production")
     assert live is not None
     assert (live.release, live.previous) == ("r2", ("r1",))
-
-
-def _entry(lake, action="approve", **changed):
-    return append(lake, **({"now": NOW, "who": "ada", "action": action, "model": "replies", "release": "r1", "reason": "why"} | changed))
-
-
-def test_audit_entries_follow_each_other_by_hash(lake):
-    first, second = _entry(lake), _entry(lake, "promote")
-    assert second.before == first.hash
-    assert entries(lake) == [first, second]
-
-
-def test_a_repeated_step_writes_no_second_audit_entry(lake):
-    assert _entry(lake) == _entry(lake)
-    assert len(entries(lake)) == 1
-
-
-def test_a_changed_audit_entry_is_noticed(lake):
-    _entry(lake)
-    _entry(lake, "promote")
-    file = lake.root / "audit" / "00000000.json"
-    file.write_text(file.read_text().replace("ada", "eve"))
-    with pytest.raises(BadInput, match=r"^audit entry 1: expected it to follow [0-9a-f]{12}, found number 1 after [0-9a-f]{12}$"):
-        entries(lake)
 
 
 def test_the_candidate_key_changes_with_data_and_training_but_not_with_the_load_test():
@@ -207,7 +193,7 @@ def test_a_tested_candidate_waits_then_lives_then_is_replaced(lake):
 
 def test_a_rejected_candidate_says_by_whom(lake):
     save_outcome(lake, CANDIDATE, release=save_release(lake, RELEASE), stopped=None)
-    archive(lake, decide(Answer(decision="reject", approver="grace", reason="no"), RELEASE, NOW))
+    archive(lake, decide(Answer(decision="reject", approver="grace", reason="no"), RELEASE, NOW, POLICY))
     found = standing(lake, "replies", "c" * 16, "production")
     assert (found.kind, found.why) == ("rejected", "grace: no")
 
@@ -215,7 +201,7 @@ def test_a_rejected_candidate_says_by_whom(lake):
 def test_a_retest_is_the_candidate_s_newest_outcome(lake):
     first = save_release(lake, RELEASE)
     save_outcome(lake, CANDIDATE, release=first, stopped=None)
-    archive(lake, decide(Answer(decision="reject", approver="grace", reason="no"), RELEASE, NOW))
+    archive(lake, decide(Answer(decision="reject", approver="grace", reason="no"), RELEASE, NOW, POLICY))
     again = save_release(lake, RELEASE.model_copy(update={"evidence_digest": "0" * 64}))
     save_outcome(lake, CANDIDATE.model_copy(update={"retest": first}), release=again, stopped=None)
     found = standing(lake, "replies", "c" * 16, "production")
