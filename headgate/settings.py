@@ -154,6 +154,8 @@ class LoadTest(Section):
     processes: int = Field(1, ge=1, description="Locust processes that send")
     remote_workers: int = Field(0, ge=0, description="Locust workers on other machines that send in their place")
     master: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")] = Field("127.0.0.1:5557", description="where remote workers find the test")
+    cost_per_hour: float | None = Field(None, ge=0, description="of one instance like the measured one, for the cost on the evidence page")
+    currency: str = Field("USD", description="of cost_per_hour")
 
 
 class AutoAfter(Section):
