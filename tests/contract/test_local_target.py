@@ -461,3 +461,11 @@ def test_the_router_shows_its_own_metrics(real_target: LocalTarget, bundle: Path
     release = Revision.adhoc(bundle).release
     assert f'headgate_router_requests_total{{cohort="champion",endpoint="production",release="{release}",status="200"}}' in shown
     assert 'headgate_router_weight_percent{cohort="champion",endpoint="production"} 100.0' in shown
+
+
+def test_the_router_shows_the_metrics_of_a_cohorts_server_where_the_cohort_is_named(real_target: LocalTarget, bundle: Path) -> None:
+    url = real_target.deploy("production", Revision.adhoc(bundle)).url
+    shown = httpx.get(f"{url}/metrics", headers={"X-Headgate-Cohort": "champion"}).text
+    assert "process_resident_memory_bytes " in shown
+    assert "headgate_router" not in shown
+    assert httpx.get(f"{url}/metrics", headers={"X-Headgate-Cohort": "challenger"}).status_code == 404

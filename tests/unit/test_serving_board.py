@@ -5,6 +5,7 @@ import signal
 import time
 from typing import Any
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from served import ANSWER, FakeRuntime, served
@@ -104,3 +105,4 @@ def test_what_prometheus_reads_is_what_happened() -> None:
         assert of(shown.text, "headgate_cached_answers") == 2
         assert of(shown.text, "headgate_cached_bytes") > 0
         assert of(shown.text, "headgate_connections") == 1
+        assert of(shown.text, "process_resident_memory_bytes") == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
