@@ -1,7 +1,9 @@
 """Everything that was measured becomes a page, and the page becomes part of a release."""
 
-from collections import Counter
+import hashlib
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
@@ -9,18 +11,22 @@ from prefect.logging import get_run_logger
 from data_checks.annotations import DataCheckReport
 from headgate.data.table import DatasetTable
 from headgate.errors import Refused
-from headgate.evaluation.evidence import DataChange, Evidence, ReleaseSubject, summary_markdown, write_evidence
+from headgate.evaluation.evidence import BesideFile, CostBasis, DataChange, Evidence, ReleaseSubject, write_evidence
+from headgate.evaluation.evidence_summary import headline, model_card_with_link, summary_markdown
 from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.report import Report
 from headgate.model.bundle import open_bundle, signature_beside
 from headgate.model.sbom import FILE as SBOM
 from headgate.record import Record
 from headgate.release.candidate import Candidate, save_outcome
+from headgate.release.changes import code_changes, data_changes, flat_settings, setting_changes, settings_of
 from headgate.release.record import Release, folder, load_release, save_release
-from headgate.release.registry import Registered, log_evidence, set_alias
-from headgate.settings import load_settings
+from headgate.release.registry import Registered, link_evidence, log_evidence, set_alias
+from headgate.settings import ModelSettings, load_settings
 from tasks.once import once_per_run
 from tasks.places import evidence_url, keep_folder, the_lake, workplace
+
+PREDICTIONS, MODEL_CARD = "predictions.parquet", "model_card.md"
 
 
 class Tested(Record):
@@ -36,11 +42,14 @@ def record_release(candidate: Candidate, registered: Registered, checks: DataChe
     lake, out = the_lake(), workplace(candidate.key) / "evidence"
     evidence = _evidence(candidate, registered, checks, regression, load)
     release = _release(candidate, registered, evidence, write_evidence(out, evidence))
-    summary = summary_markdown(evidence, evidence_url(release.id))
+    page = evidence_url(release.id)
+    summary = summary_markdown(evidence, page)
     (out / "summary.md").write_text(summary, encoding="utf-8")
+    (out / MODEL_CARD).write_text(model_card_with_link(_card(candidate), evidence, page), encoding="utf-8")
     keep_folder(lake, out, f"{folder(release.id)}/evidence")
     save_release(lake, release)
     log_evidence(registered.run_id, out, _final_metrics(regression))
+    link_evidence(candidate.model, registered, page, f"Evidence: {evidence.verdict}. {headline(evidence)}")
     create_markdown_artifact(key=f"evidence-{candidate.model}", description=f"Evidence of release {release.id[:12]}", markdown=summary)
     _end(candidate, release, evidence)
     return Tested(release=release.id, verdict=release.verdict)
@@ -94,43 +103,63 @@ def _release(candidate: Candidate, registered: Registered, evidence: Evidence, d
 def _evidence(candidate: Candidate, registered: Registered, checks: DataCheckReport, regression: Report, load: LoadReport) -> Evidence:
     settings = load_settings().model(candidate.model)
     live = load_release(the_lake(), candidate.champion) if candidate.champion else None
-    docs = f"{load_settings().gateway_url}/candidates/{candidate.model}/{candidate.key}/checks/{checks.docs}"
+    now, was = flat_settings(settings), settings_of(the_lake(), live.id) if live else None
     return Evidence(
         model=candidate.model,
-        subject=ReleaseSubject(
-            bundle_digest=regression.subject.bundle_digest,
-            data=candidate.data_version,
-            commit=candidate.commit,
-            started_by=candidate.started_by,
-            champion=candidate.champion,
-            champion_data=live.data_version if live else None,
-        ),
+        subject=_subject(candidate, live, regression.subject.bundle_digest),
         report=regression,
         load=load,
         data_checks=checks.checks,
-        data_docs=docs,
-        data_changes=_changes(candidate, live),
+        data_docs=f"{load_settings().gateway_url}/candidates/{candidate.model}/{candidate.key}/checks/{checks.docs}",
+        data_changes=_data_changes(candidate, live),
+        code_changes=code_changes(live.commit, candidate.commit) if live else None,
+        setting_changes=setting_changes(was, now),
+        settings=now,
+        files=_files_beside(workplace(candidate.key) / "evidence"),
+        cost=_cost_basis(settings),
         provenance={
             "MLflow": f"{candidate.model} version {registered.version}, run {registered.run_id}",
-            "Data digest": candidate.data_version.digest,
-            "Regression set digest": candidate.regression_set.digest,
-            **{name.replace("_", " ").capitalize(): str(value) for name, value in settings.train.model_dump(mode="json").items()},
+            "Bundle made from": f"candidate {candidate.key}",
+            "Regression set": f"{candidate.regression_set.dataset} version {candidate.regression_set.version}",
         },
         gates=settings.gates,
         made_at=datetime.now(UTC),
     )
 
 
-def _changes(candidate: Candidate, live: Release | None) -> tuple[DataChange, ...]:
-    """What changed in the data since the champion's version, by the label that rows have now (removed ones: had)."""
+def _subject(candidate: Candidate, live: Release | None, bundle: str) -> ReleaseSubject:
+    return ReleaseSubject(
+        bundle_digest=bundle,
+        data=candidate.data_version,
+        commit=candidate.commit,
+        started_by=candidate.started_by,
+        champion=candidate.champion,
+        champion_data=live.data_version if live else None,
+        champion_commit=live.commit if live else None,
+    )
+
+
+def _files_beside(out: Path) -> tuple[BesideFile, ...]:
+    """What the regression test left beside the page; its digests are on the page, and so bound by the page's own."""
+    found = [out / name for name in (PREDICTIONS,) if (out / name).is_file()]
+    return tuple(BesideFile(name=file.name, sha256=hashlib.sha256(file.read_bytes()).hexdigest()) for file in found)
+
+
+def _cost_basis(settings: ModelSettings) -> CostBasis:
+    """The endpoint of the load test runs on this machine (the local target is the only one yet)."""
+    wanted = settings.load_test
+    return CostBasis(per_hour=wanted.cost_per_hour, currency=wanted.currency, cores=os.cpu_count())
+
+
+def _card(candidate: Candidate) -> str:
+    """The model card of the bundle as it is."""
+    return (workplace(candidate.key) / "bundle" / MODEL_CARD).read_text(encoding="utf-8")
+
+
+def _data_changes(candidate: Candidate, live: Release | None) -> tuple[DataChange, ...]:
+    """What changed in the data since the champion's version; all of it where there is no champion."""
     since = live.data_version.version if live else -1
     if since >= candidate.data_version.version:
         return ()
     dataset = DatasetTable(the_lake(), candidate.data_version.dataset)
-    feed = dataset.changes(since, candidate.data_version.version)
-    counts = {kind: Counter(feed.loc[feed["_change_type"] == kind, "label"]) for kind in ("insert", "update_postimage", "delete")}
-    labels = sorted(set().union(*counts.values()))
-    return tuple(
-        DataChange(label=label, added=counts["insert"][label], corrected=counts["update_postimage"][label], removed=counts["delete"][label])
-        for label in labels
-    )
+    return data_changes(dataset.changes(since, candidate.data_version.version))

@@ -61,7 +61,7 @@ def slice_rows(evidence: Evidence) -> list[Row]:
     """One row a slice, with a drawing of the interval."""
     _, paired = compared(evidence)
     slices = paired.slices if paired else ()
-    margin = getattr(evidence.gates, "max_slice_accuracy_drop", evidence.gates.max_accuracy_drop)
+    margin = evidence.gates.max_slice_accuracy_drop
     scale = _scale([one.accuracy for one in slices], margin)
     return [{"one": one, "bar": _interval(one.accuracy, margin, scale)} for one in slices]
 

@@ -24,6 +24,7 @@ from headgate.record import Record
 from headgate.release.candidate import Candidate
 
 CANDIDATE, BUNDLE = "headgate.candidate", "headgate.bundle_digest"
+EVIDENCE = "headgate.evidence"
 CLASSIFIER, PIPELINE = "headgate.classifier", "headgate.pipeline"
 
 
@@ -99,6 +100,17 @@ def log_evidence(run_id: str, folder: Path, metrics: Mapping[str, float]) -> Non
     client.log_artifacts(run_id, str(folder), "evidence")
     for name, value in metrics.items():
         client.log_metric(run_id, name, value)
+
+
+def link_evidence(model: str, registered: Registered, page: str, said: str) -> None:
+    """Lead from the model version and its run to the evidence page: as a tag, and as the version's description in Markdown.
+
+    The bundle's own model card cannot say it: the bundle is addressed by its content, and its evidence comes after it.
+    """
+    client = MlflowClient()
+    client.set_model_version_tag(model, registered.version, EVIDENCE, page)
+    client.set_tag(registered.run_id, EVIDENCE, page)
+    client.update_model_version(model, registered.version, f"{said}\n\n[Evidence page]({page})")
 
 
 def fetch_bundle(model: str, version: str, to: Path) -> Path | None:
