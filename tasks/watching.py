@@ -1,15 +1,16 @@
 """The scheduled regression test of the live champion: its history, and the alarm when it changed."""
 
+import shutil
 from datetime import UTC, datetime
 
 from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from headgate.data.frozen import load_frozen
 from headgate.evaluation.regression import regression_test
 from headgate.evaluation.report import Report, Subject
-from headgate.evaluation.scoring import score_through
 from headgate.monitoring.history import Measurement, add_measurement, alarm, history
 from headgate.record import Record
 from headgate.release.champion import champion
@@ -18,6 +19,7 @@ from headgate.settings import load_settings
 from tasks.candidates import production, regression_version
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, target_named, the_lake
+from tasks.scoring_chunks import score_cohorts
 
 
 class History(Record):
@@ -43,10 +45,13 @@ def test_champion(model: str) -> Report:
     assert live is not None
     rows = load_frozen(lake, settings.regression_set)
     target, endpoint = target_named(settings.rollout.stages[-1].target), endpoint_name(model, production(settings))
-    answers = score_through(lambda body: target.invoke(endpoint, body, cohort="champion"), rows)
+    out, data = load_settings().home.absolute() / "regression" / model, regression_version(lake, settings)
+    chunks = out / "scores" / str(flow_run.id)  # another night's answers are no evidence of this one's
     subject = Subject(role="champion", model=model, bundle_digest=load_release(lake, live.release).bundle_digest)
-    out = load_settings().home.absolute() / "regression" / model
-    return regression_test(subject, regression_version(lake, settings), rows, answers, settings.gates, out)
+    answers = score_cohorts(target, endpoint, {"champion": subject.bundle_digest}, rows, data, chunks)["champion"]
+    report = regression_test(subject, data, rows, answers, settings.gates, out)
+    shutil.rmtree(chunks)
+    return report
 
 
 @once_per_run("keep history")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from headgate.errors import BadInput
 from headgate.evaluation.report import Outcome
@@ -21,10 +21,12 @@ class Prediction(BaseModel):
 
     label: str | None
     score: float | None
-    scores: dict[str, float] | None = None
     outcome: Outcome
     reason: str | None = None
     prediction_id: str | None = None
+
+
+_predictions = TypeAdapter(list[Prediction])
 
 
 def score_through(invoke: Invoke, frame: pd.DataFrame, batch: int = 32, progress: Progress | None = None) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def read_predictions(answer: Mapping[str, Any], expected: int) -> list[Predictio
         count = len(found) if isinstance(found, list) else "none"
         raise BadInput(f"expected {expected} predictions from the endpoint, found {count}; does the URL belong to a Headgate endpoint?")
     try:
-        return [Prediction.model_validate(one) for one in found]
+        return _predictions.validate_python(found)
     except ValidationError as fault:
         raise BadInput(f"the endpoint's predictions are not as expected: {fault}") from None
 

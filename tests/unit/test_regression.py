@@ -31,21 +31,6 @@ def endpoint(body: dict[str, Any]) -> dict[str, Any]:
     return {"predictions": [skipped if "headers" in one else scored for one in body["instances"]], "model": {}}
 
 
-def test_rows_are_scored_in_batches_and_keep_their_order() -> None:
-    told: list[tuple[int, int]] = []
-    found = score_through(endpoint, ROWS, batch=2, progress=lambda done, total: told.append((done, total)))
-    assert told == [(2, 3), (3, 3)]
-    assert found["id"].tolist() == ["1", "2", "3"]
-    assert found["predicted"].tolist() == ["positive", "positive", None]
-    assert found["outcome"].tolist() == ["scored", "scored", "skipped"]
-    assert found["reason"].tolist() == [None, None, "auto_reply"]
-
-
-def test_an_answer_with_too_few_predictions_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"^expected 3 predictions from the endpoint, found 0; does the URL belong to a Headgate endpoint"):
-        score_through(lambda _: {"predictions": []}, ROWS)
-
-
 def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
     found = score_through(endpoint, ROWS)
     data = DataVersion(dataset="d", version=0, digest="00", rows=3)
