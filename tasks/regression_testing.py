@@ -1,22 +1,21 @@
 """The regression test of a candidate: it and the champion answer the frozen rows through staging."""
 
-from collections.abc import Callable
-from typing import Any, cast
-from uuid import UUID
+import shutil
+from pathlib import Path
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from deployments.target import Cohort, Target
+from deployments.target import Cohort
 from headgate.data.frozen import load_frozen
 from headgate.data.table import DatasetTable
-from headgate.evaluation import regression, scoring
+from headgate.evaluation import regression
 from headgate.evaluation.report import Report, Subject
 from headgate.model.linear_floor import fit_linear_floor
 from headgate.release.candidate import Candidate
 from headgate.settings import ModelSettings, load_settings
 from tasks.once import once_per_run
 from tasks.places import target_named, the_lake, workplace
+from tasks.scoring_chunks import score_cohorts
 from tasks.staging import Staging
 from tasks.training import training_texts
 
@@ -27,10 +26,9 @@ def run_regression_test(candidate: Candidate, staging: Staging) -> Report:
     settings = load_settings().model(candidate.model)
     rows = load_frozen(the_lake(), settings.regression_set)
     target = target_named("local")
-    answers = {}
-    cohorts: tuple[Cohort, ...] = ("challenger", "champion") if staging.compared else ("champion",)
-    for cohort in cohorts:
-        answers[cohort] = scoring.score_through(_invoker(target, staging.endpoint, cohort), rows, progress=_progress(cohort, len(rows)))
+    cohorts: dict[Cohort, str | None] = {staging.cohort: staging.bundle.digest} | ({"champion": None} if staging.compared else {})
+    chunks = chunk_folder(candidate)
+    answers = score_cohorts(target, staging.endpoint, cohorts, rows, candidate.regression_set, chunks)
     report = regression.regression_test(
         Subject(role="candidate", model=candidate.model, bundle_digest=staging.bundle.digest),
         candidate.regression_set,
@@ -42,23 +40,13 @@ def run_regression_test(candidate: Candidate, staging: Staging) -> Report:
         floor=_floor(candidate, settings, rows["text"].tolist()),
     )
     _log_report(report)
+    shutil.rmtree(chunks)
     return report
 
 
-def _invoker(target: Target, endpoint: str, cohort: Cohort) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda body: target.invoke(endpoint, body, cohort=cohort)
-
-
-def _progress(cohort: str, rows: int) -> Callable[[int, int], None]:
-    """A progress artifact in the Prefect UI."""
-    artifact = cast(
-        UUID, create_progress_artifact(0.0, key=f"regression-{cohort}", description=f"{rows} rows through the {cohort}'s endpoint")
-    )
-
-    def show(done: int, total: int) -> None:
-        update_progress_artifact(artifact, 100.0 * done / total)
-
-    return show
+def chunk_folder(candidate: Candidate) -> Path:
+    """Where scored chunks wait for a run that goes on after a crash; a retest has a folder of its own."""
+    return workplace(candidate.key) / "scores" / (candidate.retest or "first")
 
 
 def _floor(candidate: Candidate, settings: ModelSettings, texts: list[str]) -> list[str]:
