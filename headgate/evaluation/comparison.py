@@ -4,71 +4,127 @@ The bootstrap resamples rows. Rows with the same true label and the same two ans
 draw over the distinct triples: the same distribution, at a cost that follows the triples and not the rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.stats import binomtest, norm
 
-from headgate.evaluation.report import Change, Comparison, LabelChange
+from headgate.errors import BadInput
+from headgate.evaluation.drops import (
+    CONFIDENCE,
+    Floats,
+    Ints,
+    Parts,
+    count_parts,
+    holm,
+    mcnemar,
+    p_values_of_difference,
+    p_values_of_drops,
+    paired_changes,
+    usual_change,
+)
+from headgate.evaluation.report import Change, Comparison, LabelChange, SliceChange
 
-CONFIDENCE = 0.9  # two-sided, so that each side is wrong once in twenty
 RESAMPLES = 2000
 _CELLS_AT_ONCE = 4_000_000
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
+def compare(
+    truth: Sequence[str],
+    candidate: Sequence[str | None],
+    champion: Sequence[str | None],
+    seed: int = 0,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> Comparison | None:
+    """Paired comparison over the rows that both models labelled; None if there is no such row.
 
-def compare(truth: Sequence[str], candidate: Sequence[str | None], champion: Sequence[str | None], seed: int = 0) -> Comparison | None:
-    """Paired comparison over the rows that both models labelled; None if there is no such row."""
-    rows = [(t, a, b) for t, a, b in zip(truth, candidate, champion, strict=True) if isinstance(a, str) and isinstance(b, str)]
-    if not rows:
+    All sequences have one entry a row. `columns` are slices by name: one value a row, as text. What the numbers mean for a
+    release, and which drop could have been seen, `headgate.evaluation.gates.judged` adds.
+    """
+    names, codes, kept = _codes(truth, candidate, champion)
+    if not len(codes):
         return None
-    names, codes = np.unique(np.array(rows, dtype=object).astype(str), return_inverse=True)
-    triples, counts = np.unique(codes.reshape(-1, 3), axis=0, return_counts=True)
-    right, was_right = triples[:, 1] == triples[:, 0], triples[:, 2] == triples[:, 0]
-    harmful, beneficial = int(counts[~right & was_right].sum()), int(counts[right & ~was_right].sum())
-    accuracy, macro_f1 = _bootstrap(triples, counts, len(names), np.random.default_rng(seed))
+    right, was_right = codes[:, 1] == codes[:, 0], codes[:, 2] == codes[:, 0]
+    whole = count_parts(np.zeros(len(codes), dtype=np.int64), right, was_right, 1)
+    harmful, beneficial = int(whole.harmful[0]), int(whole.beneficial[0])
+    accuracy, macro_f1 = _bootstrap(*_triples(codes, len(names)), len(names), np.random.default_rng(seed))
     return Comparison(
-        rows=len(rows),
+        rows=len(codes),
         harmful=harmful,
         beneficial=beneficial,
         p_value=mcnemar(harmful, beneficial),
         accuracy=accuracy,
         macro_f1=macro_f1,
-        labels=tuple(_label_change(str(name), triples, counts, i) for i, name in enumerate(names) if (triples[:, 0] == i).any()),
+        labels=_label_changes(names, count_parts(codes[:, 0], right, was_right, len(names))),
+        slices=_slice_changes({name: np.asarray(values, dtype=object)[kept] for name, values in (columns or {}).items()}, right, was_right),
     )
 
 
-def mcnemar(harmful: int, beneficial: int) -> float:
-    """Exact two-sided p value that equally good models would differ this much (McNemar 1947, binomial form)."""
-    changed = harmful + beneficial
-    return float(binomtest(harmful, changed).pvalue) if changed else 1.0
+def parts_of(rows: Sequence[LabelChange] | Sequence[SliceChange]) -> Parts:
+    """The counts behind labels or slices, from what the records say of them."""
+    shares = [one.recall if isinstance(one, LabelChange) else one.accuracy for one in rows]
+    counts = np.array([one.rows for one in rows], dtype=np.int64)
+    hits, champion_hits = (
+        np.rint(counts * np.array([getattr(share, name) for share in shares])).astype(np.int64) for name in ("candidate", "champion")
+    )
+    harmful = np.array([one.harmful for one in rows], dtype=np.int64)
+    return Parts(counts, hits, champion_hits, harmful, harmful + hits - champion_hits)
 
 
-def paired_change(hits: int, champion_hits: int, harmful: int, beneficial: int, rows: int) -> Change:
-    """Difference of two paired proportions, with Agresti and Min's interval (2005), which stays honest for a handful of rows."""
-    padded, down, up = rows + 2, harmful + 0.5, beneficial + 0.5
-    centre = (up - down) / padded
-    spread = np.sqrt(down + up - (up - down) ** 2 / padded) / padded * norm.ppf((1 + CONFIDENCE) / 2)
-    return Change(
-        candidate=hits / rows,
-        champion=champion_hits / rows,
-        difference=(hits - champion_hits) / rows,
-        low=max(-1.0, float(centre - spread)),
-        high=min(1.0, float(centre + spread)),
+def _codes(*columns: Sequence[str | None]) -> tuple[list[str], Ints, NDArray[np.bool_]]:
+    """Names in order, a number for each answer (rows by truth, candidate, champion), and which rows have all three."""
+    if len({len(column) for column in columns}) != 1:
+        raise BadInput(f"expected one entry a row in every column, found lengths {[len(column) for column in columns]}")
+    flat = np.concatenate([np.asarray(column, dtype=object) for column in columns])
+    codes, _ = pd.factorize(flat, sort=False)
+    table = codes.reshape(len(columns), -1).T.astype(np.int64)
+    kept = (table >= 0).all(axis=1)
+    names, numbers = np.unique(table[kept], return_inverse=True)
+    spelt = pd.unique(pd.Series(flat).dropna())[names].astype(str)
+    order = np.argsort(spelt)
+    return spelt[order].tolist(), np.argsort(order)[numbers].reshape(-1, len(columns)), kept
+
+
+def _triples(codes: Ints, labels: int) -> tuple[Ints, Ints]:
+    """Distinct triples of truth and two answers, and how many rows have each."""
+    numbers, counts = np.unique((codes[:, 0] * labels + codes[:, 1]) * labels + codes[:, 2], return_counts=True)
+    return np.column_stack([numbers // labels**2, numbers // labels % labels, numbers % labels]), counts
+
+
+def _label_changes(names: Sequence[str], parts: Parts) -> tuple[LabelChange, ...]:
+    present = np.flatnonzero(parts.rows)
+    parts = Parts(*(counts[present] for counts in parts))
+    columns = zip([names[i] for i in present], *_judgements(parts, int(parts.rows.sum()), int(parts.beneficial.sum())), strict=True)
+    return tuple(
+        LabelChange(label=name, rows=rows, harmful=harmful, recall=change, p_value=p_value, p_drop=p_drop)
+        for name, rows, harmful, change, p_value, p_drop in columns
     )
 
 
-def _label_change(name: str, triples: Ints, counts: Ints, label: int) -> LabelChange:
-    mine = triples[:, 0] == label
-    right, was_right = triples[:, 1] == label, triples[:, 2] == label
-    harmful, beneficial = int(counts[mine & ~right & was_right].sum()), int(counts[mine & right & ~was_right].sum())
-    hits, champion_hits, rows = int(counts[mine & right].sum()), int(counts[mine & was_right].sum()), int(counts[mine].sum())
-    change = paired_change(hits, champion_hits, harmful, beneficial, rows)
-    return LabelChange(label=name, rows=rows, recall=change, p_value=mcnemar(harmful, beneficial))
+def _slice_changes(
+    columns: Mapping[str, "NDArray[np.object_]"], right: NDArray[np.bool_], was_right: NDArray[np.bool_]
+) -> tuple[SliceChange, ...]:
+    """Every value of every column, judged as one family of hypotheses."""
+    coded = {name: np.unique(values.astype(str), return_inverse=True) for name, values in columns.items()}
+    if not coded:
+        return ()
+    counted = [count_parts(numbers.astype(np.int64), right, was_right, len(values)) for values, numbers in coded.values()]
+    parts = Parts(*(np.concatenate(counts) for counts in zip(*counted, strict=True)))
+    names = [(column, str(value)) for column, (values, _) in coded.items() for value in values]
+    columns_of = zip(names, *_judgements(parts, len(right), int((right & ~was_right).sum())), strict=True)
+    return tuple(
+        SliceChange(column=name[0], value=name[1], rows=rows, harmful=harmful, accuracy=change, p_value=p_value, p_drop=p_drop)
+        for name, rows, harmful, change, p_value, p_drop in columns_of
+    )
+
+
+def _judgements(parts: Parts, rows: int, beneficial: int) -> tuple[list[int], list[int], list[Change], list[float], list[float]]:
+    """Rows, harmful rows, change, McNemar's p value and the corrected p value of a drop, one entry a part."""
+    drops = holm(p_values_of_drops(parts, usual_change(beneficial, rows)))
+    differences = p_values_of_difference(parts.harmful, parts.beneficial)
+    return parts.rows.tolist(), parts.harmful.tolist(), paired_changes(parts), differences.tolist(), drops.tolist()
 
 
 def _bootstrap(triples: Ints, counts: Ints, labels: int, rng: np.random.Generator) -> tuple[Change, Change]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from headgate.errors import BadInput
@@ -16,10 +17,11 @@ def measure(
 ) -> Metrics:
     """Metrics of one model; `predicted` is None where the outcome is "skipped". All arguments have one entry a row."""
     _check_lengths(truth, predicted, outcomes, scores)
-    kept = [i for i, outcome in enumerate(outcomes) if outcome != "skipped"]
-    right = [truth[i] for i in kept]
-    called = [_label(predicted[i], i) for i in kept]
-    scored = sum(outcome == "scored" for outcome in outcomes)
+    said = pd.Series(list(outcomes), dtype=object)
+    kept = np.flatnonzero(said.ne("skipped").to_numpy())
+    right = np.array(list(truth), dtype=object)[kept].tolist()
+    called = _labels(predicted, kept)
+    scored = int(said.eq("scored").sum())
     return Metrics(
         **dict(measure_level(right, called)),
         rows=len(truth),
@@ -28,7 +30,7 @@ def measure(
         skipped=len(truth) - len(kept),
         coverage=scored / len(truth) if len(truth) else 0.0,
         top=measure_level(top_level(right), top_level(called)) if _hierarchical(right) else None,
-        calibration=calibrate(right, called, [scores[i] for i in kept]) if scores is not None else (),
+        calibration=calibrate(right, called, np.array(list(scores), dtype=object)[kept].tolist()) if scores is not None else (),
     )
 
 
@@ -49,22 +51,23 @@ def measure_level(truth: Sequence[str], predicted: Sequence[str]) -> Level:
 
 def confusion_matrix(truth: Sequence[str], predicted: Sequence[str], names: Sequence[str]) -> Counts:
     """Counts by true label (rows) and predicted label (columns), in the order of `names`."""
-    place = {name: i for i, name in enumerate(names)}
-    cells = [place[t] * len(names) + place[p] for t, p in zip(truth, predicted, strict=True)]
-    flat = np.bincount(np.array(cells, dtype=np.int64), minlength=len(names) ** 2)
+    index = pd.Index(list(names), dtype=object)
+    true, called = (index.get_indexer(pd.Index(list(column), dtype=object)) for column in (truth, predicted))
+    flat = np.bincount(true * len(names) + called, minlength=len(names) ** 2)
     return flat.reshape(len(names), len(names)).astype(np.int64)
 
 
 def top_level(labels: Sequence[str]) -> list[str]:
     """The part of each label before its first slash."""
-    return [label.split("/", 1)[0] for label in labels]
+    tops = {label: label.split("/", 1)[0] for label in set(labels)}
+    return [tops[label] for label in labels]
 
 
 def calibrate(truth: Sequence[str], predicted: Sequence[str], scores: Sequence[float | None], bins: int = 10) -> tuple[ScoreBin, ...]:
     """Mean score and share right for each filled tenth of the scores; rows without a score are left out."""
-    rows = [(score, t == p) for t, p, score in zip(truth, predicted, scores, strict=True) if score is not None]
-    values = np.array([score for score, _ in rows], dtype=float)
-    right = np.array([hit for _, hit in rows], dtype=float)
+    given = pd.to_numeric(pd.Series(list(scores), dtype=object)).to_numpy(dtype=float)
+    hits = np.array([t == p for t, p in zip(truth, predicted, strict=True)], dtype=float)
+    values, right = given[~np.isnan(given)], hits[~np.isnan(given)]
     place = np.clip((values * bins).astype(int), 0, bins - 1)
     filled = [(b, place == b) for b in range(bins) if (place == b).any()]
     return tuple(
@@ -88,17 +91,20 @@ def _label_metrics(name: str, confusion: Counts, i: int) -> LabelMetrics:
 
 
 def _hierarchical(labels: Sequence[str]) -> bool:
-    return any("/" in label for label in labels)
+    return any("/" in label for label in set(labels))
 
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def _label(label: str | None, row: int) -> str:
-    if not isinstance(label, str):
-        raise BadInput(f"row {row}: expected a label, found none; only a skipped row may lack one")
-    return label
+def _labels(predicted: Sequence[str | None], kept: "NDArray[np.intp]") -> list[str]:
+    """The labels of the kept rows; BadInput names the first row without one."""
+    called = np.array([*predicted, None], dtype=object)[kept].tolist()
+    for row, label in zip(kept.tolist(), called, strict=True):
+        if not isinstance(label, str):
+            raise BadInput(f"row {row}: expected a label, found none; only a skipped row may lack one")
+    return called
 
 
 def _check_lengths(truth: Sequence[str], *others: Sequence[object] | None) -> None:

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from headgate.data.version import DataVersion
 from headgate.errors import BadInput
 from headgate.evaluation import pictures
 from headgate.evaluation.comparison import compare
-from headgate.evaluation.gates import judge, judge_alone, overall
+from headgate.evaluation.gates import judge, judge_alone, judge_behaviours, judged, overall
 from headgate.evaluation.metrics import measure
-from headgate.evaluation.report import Comparison, Flip, Metrics, Report, Subject
-from headgate.evaluation.scoring import Prediction, predictions_frame
+from headgate.evaluation.report import Behaviour, Comparison, Flip, Metrics, Report, Subject
+from headgate.evaluation.slices import slice_columns
 from headgate.settings import Gates
 
 
@@ -26,11 +26,13 @@ def regression_test(
     out: Path,
     champion: pd.DataFrame | None = None,
     floor: Sequence[str] | None = None,
+    behaviours: Sequence[Behaviour] = (),
 ) -> Report:
     """Measure, compare and judge what was predicted for the rows; writes report.json, predictions.parquet and pictures under `out`.
 
     `candidate` and `champion` come from `score_through` on the same rows; `floor` is one label a row from the linear floor, and is
     measured on the rows that the candidate labelled, so that the floor has one macro-F1 in table and gate.
+    `behaviours` come from `headgate.evaluation.behaviour.measure_behaviours`. Slices are those of the settings.
     What is not a candidate (the live champion, a bundle by hand) is judged alone where there is nothing to compare it with.
     """
     _same_rows(rows, candidate, champion)
@@ -38,9 +40,12 @@ def regression_test(
     measured = measure_frame(candidate)
     was = None if champion is None else measure_frame(champion)
     low = None if floor_said is None else measure_frame(floor_said)
-    paired = _compare(candidate, champion)
-    alone = subject.role != "candidate" and was is None and low is None
-    gates = judge_alone(measured, settings) if alone else judge(measured, was, low, paired, settings, _compare(candidate, floor_said))
+    slices = slice_columns(rows, settings.slices)
+    paired, paired_floor = (_compare(candidate, other, settings, slices) for other in (champion, floor_said))
+    if subject.role != "candidate" and was is None and low is None:
+        gates = (*judge_alone(measured, settings), *([judge_behaviours(behaviours)] if behaviours else []))
+    else:
+        gates = judge(measured, was, low, paired, settings, paired_floor, behaviours)
     harmful, beneficial = ((), ()) if champion is None else flips(candidate, champion)
     report = Report(
         subject=subject,
@@ -49,6 +54,8 @@ def regression_test(
         champion=was,
         floor=low,
         paired=paired,
+        paired_floor=paired_floor,
+        behaviours=tuple(behaviours),
         gates=gates,
         verdict=overall(gate.verdict for gate in gates),
         harmful=harmful,
@@ -62,58 +69,57 @@ def regression_test(
 
 def measure_frame(frame: pd.DataFrame) -> Metrics:
     """Metrics of a frame of predictions."""
-    scores = [None if pd.isna(score) else score for score in frame["score"]]
-    return measure(list(frame["label"]), list(frame["predicted"]), list(frame["outcome"]), scores)
+    scores = frame["score"].astype(object).where(frame["score"].notna(), None)
+    return measure(frame["label"].tolist(), frame["predicted"].tolist(), frame["outcome"].tolist(), scores.tolist())
 
 
 def flips(candidate: pd.DataFrame, champion: pd.DataFrame) -> tuple[tuple[Flip, ...], tuple[Flip, ...]]:
     """Harmful and beneficial flips among rows that both models labelled, the surest mistakes first."""
-    harmful: list[Flip] = []
-    beneficial: list[Flip] = []
-    for new, old in zip(candidate.to_dict("records"), champion.to_dict("records"), strict=True):
-        if "skipped" in (new["outcome"], old["outcome"]):
-            continue
-        right, was_right = new["predicted"] == new["label"], old["predicted"] == old["label"]
-        if right != was_right:
-            (beneficial if right else harmful).append(_flip(new, old))
-    harmful.sort(key=lambda flip: -flip.candidate_score)
-    beneficial.sort(key=lambda flip: -flip.champion_score)
-    return tuple(harmful), tuple(beneficial)
-
-
-def _flip(new: Mapping[Any, Any], old: Mapping[Any, Any]) -> Flip:
-    return Flip(
-        id=new["id"],
-        text=new["text"],
-        label=new["label"],
-        champion=old["predicted"],
-        champion_score=old["score"],
-        candidate=new["predicted"],
-        candidate_score=new["score"],
+    labelled = (candidate["outcome"].ne("skipped").to_numpy()) & (champion["outcome"].ne("skipped").to_numpy())
+    truth = candidate["label"].to_numpy()
+    right, was_right = (labelled & (frame["predicted"].to_numpy() == truth) for frame in (candidate, champion))
+    return (
+        _flips(candidate, champion, labelled & was_right & ~right, "candidate_score"),
+        _flips(candidate, champion, labelled & right & ~was_right, "champion_score"),
     )
 
 
-def _compare(candidate: pd.DataFrame, other: pd.DataFrame | None) -> Comparison | None:
+def _flips(candidate: pd.DataFrame, champion: pd.DataFrame, which: "np.ndarray", by: str) -> tuple[Flip, ...]:
+    """The flips among some rows, the largest score of the model that is wrong first."""
+    new, old = candidate.loc[which, ["id", "text", "label", "predicted", "score"]], champion.loc[which, ["predicted", "score"]]
+    columns = new.rename(columns={"predicted": "candidate", "score": "candidate_score"}).assign(
+        champion=old["predicted"].to_numpy(), champion_score=old["score"].to_numpy()
+    )
+    ordered = columns.sort_values(by, ascending=False, kind="stable", key=lambda scores: scores.astype(float))
+    return tuple(Flip.model_validate(row) for row in ordered.to_dict("records"))
+
+
+def _compare(
+    candidate: pd.DataFrame, other: pd.DataFrame | None, settings: Gates, slices: tuple[Mapping[str, Sequence[str]], tuple[str, ...]]
+) -> Comparison | None:
+    """The comparison with another model, judged; None if there is none, or no row that both labelled."""
     if other is None:
         return None
-    return compare(list(candidate["label"]), _labels(candidate), _labels(other))
+    columns, left_out = slices
+    paired = compare(candidate["label"].tolist(), _labels(candidate), _labels(other), columns=columns)
+    return paired and judged(paired.model_copy(update={"slices_left_out": left_out}), settings)
 
 
 def _labels(frame: pd.DataFrame) -> list[str | None]:
     """Predicted labels, None where the row was skipped."""
-    return [None if outcome == "skipped" else label for label, outcome in zip(frame["predicted"], frame["outcome"], strict=True)]
+    return frame["predicted"].where(frame["outcome"].ne("skipped"), None).tolist()
 
 
 def _floor_frame(candidate: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """The floor's labels as predictions; it skips what the candidate skips."""
     if len(labels) != len(candidate):
         raise BadInput(f"expected one label of the linear floor for each of {len(candidate)} rows, found {len(labels)}")
-    skipped = Prediction(label=None, score=None, outcome="skipped")
-    said = [
-        skipped if outcome == "skipped" else Prediction(label=str(label), score=None, outcome="scored")
-        for label, outcome in zip(labels, candidate["outcome"], strict=True)
-    ]
-    return predictions_frame(candidate.to_dict("records"), said)
+    skipped = candidate["outcome"].eq("skipped").to_numpy()
+    said = np.array([str(label) for label in labels], dtype=object)
+    said[skipped] = None
+    return candidate[["id", "text", "label"]].assign(
+        predicted=said, score=None, outcome=np.where(skipped, "skipped", "scored"), reason=None, prediction_id=None
+    )
 
 
 def _same_rows(rows: pd.DataFrame, *answers: pd.DataFrame | None) -> None:

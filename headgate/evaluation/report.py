@@ -69,15 +69,58 @@ class Change(Record):
     difference: float
     low: float
     high: float
+    detectable: float | None = None  # smallest drop, as a share, that this many rows would have shown 4 times of 5
 
 
 class LabelChange(Record):
-    """One label's recall on the paired rows of that label; `p_value` is McNemar's exact one, two-sided."""
+    """One label's recall on the paired rows of that label.
+
+    `harmful` counts rows that only the champion got right. `p_value` is McNemar's exact one, two-sided. `p_drop` is the one-sided p value
+    that the recall did not drop at all (`headgate.evaluation.drops`), corrected over all labels by Holm (1979).
+    """
 
     label: str
     rows: int
+    harmful: int = 0
     recall: Change
     p_value: float
+    p_drop: float | None = None
+    verdict: Verdict = "inconclusive"
+
+
+class SliceChange(Record):
+    """Share of right answers on the rows of one slice (a column's value, such as language = de), judged as a label is."""
+
+    column: str
+    value: str
+    rows: int
+    harmful: int = 0
+    accuracy: Change
+    p_value: float
+    p_drop: float | None = None
+    verdict: Verdict = "inconclusive"
+
+
+class BehaviourCase(Record):
+    """One behavioural test that was not met: the text, the changed text, and what was said of both."""
+
+    text: str
+    changed: str
+    said: str
+    said_of_changed: str
+
+
+class Behaviour(Record):
+    """One kind of behavioural test (Ribeiro et al. 2020, CheckList): how many of its rows fell, and what is tolerated."""
+
+    name: str
+    kind: Literal["invariance", "directional"]
+    rows: int
+    fell: int
+    champion_fell: int | None
+    tolerance: float  # share of the rows that may fall
+    verdict: Verdict
+    cases: tuple[BehaviourCase, ...] = ()
 
 
 class Comparison(Record):
@@ -90,6 +133,8 @@ class Comparison(Record):
     accuracy: Change
     macro_f1: Change
     labels: tuple[LabelChange, ...]
+    slices: tuple[SliceChange, ...] = ()
+    slices_left_out: tuple[str, ...] = ()  # columns that were asked for and could not be told, each with the reason
 
 
 class GateResult(Record):
@@ -140,6 +185,8 @@ class Report(Record):
     champion: Metrics | None = None
     floor: Metrics | None = None
     paired: Comparison | None = None
+    paired_floor: Comparison | None = None
+    behaviours: tuple[Behaviour, ...] = ()
     gates: tuple[GateResult, ...]
     verdict: Verdict
     harmful: tuple[Flip, ...] = ()

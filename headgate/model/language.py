@@ -42,12 +42,18 @@ def check_languages(languages: Collection[str]) -> None:
 
 def other_language(text: str, languages: Collection[str]) -> bool:
     """Whether a text is surely in none of the languages."""
+    language = language_of(text)
+    return language is not None and language not in _with_near(tuple(languages))
+
+
+def language_of(text: str) -> str | None:
+    """The language that a text is surely in, as ISO 639-1; None for what is short or doubtful. Terminal if its model is not installed."""
     words = NOT_WORDS.sub(" ", text[:LOOK].lower()).strip()
     letters = len(words) - words.count(" ") + sum(letter >= CJK for letter in words[:MIN_LETTERS])
     if letters < MIN_LETTERS:
-        return False
+        return None
     labels, scores = _model().predict(words.encode("utf-8", "replace").decode(), k=1)
-    return bool(labels) and float(scores[0]) >= SURE and labels[0].removeprefix(LABEL) not in _with_near(tuple(languages))
+    return labels[0].removeprefix(LABEL) if labels and float(scores[0]) >= SURE else None
 
 
 @cache

@@ -1,9 +1,12 @@
 """The paired comparison is exact where it can be, seeded, and covers the truth."""
 
+import time
+
 import numpy as np
 import pytest
 
-from headgate.evaluation.comparison import compare, mcnemar, paired_change
+from headgate.errors import BadInput
+from headgate.evaluation.comparison import compare, parts_of
 from headgate.evaluation.metrics import measure_level
 
 LABELS = ["a", "b", "c"]
@@ -61,26 +64,54 @@ def test_rows_that_either_model_skipped_are_left_out() -> None:
     assert compare(["a"], [None], ["a"]) is None
 
 
-def test_mcnemar_is_exact() -> None:
-    assert mcnemar(0, 0) == 1.0
-    assert mcnemar(0, 5) == pytest.approx(2 * 0.5**5)
-    assert mcnemar(8, 2) == pytest.approx(0.109375)
+def test_slices_are_compared_as_labels_are_on_the_rows_that_both_models_labelled() -> None:
+    truth, candidate, champion = ["a"] * 6, ["a", "a", "a", "b", "b", None], ["a", "b", "a", "a", "a", "a"]
+    paired = compare(truth, candidate, champion, columns={"source": ["x", "x", "x", "y", "y", "y"], "one": ["z"] * 6})
+    assert paired is not None
+    found = [(one.column, one.value, one.rows, one.harmful, one.accuracy.difference) for one in paired.slices]
+    assert found == [
+        ("source", "x", 3, 0, pytest.approx(1 / 3)),
+        ("source", "y", 2, 2, -1.0),
+        ("one", "z", 5, 2, pytest.approx(-0.2)),
+    ]
 
 
-def test_the_label_interval_stays_wide_for_a_handful_of_rows() -> None:
-    change = paired_change(hits=0, champion_hits=2, harmful=2, beneficial=0, rows=2)
-    assert change.difference == -1.0
-    assert change.high > -0.15
-    same = paired_change(hits=2, champion_hits=2, harmful=0, beneficial=0, rows=2)
-    assert same.low < -0.2 < 0.2 < same.high
+def test_p_values_of_drops_are_corrected_over_all_labels() -> None:
+    truth = [label for label in "abcdefgh" for _ in range(50)]
+    candidate = ["x"] * 9 + truth[9:]
+    paired = compare(truth, candidate, truth)
+    alone = compare(truth[:50], candidate[:50], truth[:50])
+    assert paired is not None
+    assert alone is not None
+    drops = {one.label: one.p_drop for one in paired.labels}
+    assert drops["a"] is not None
+    assert 0 < drops["a"] < 0.001
+    assert {drops[name] for name in "bcdefgh"} == {1.0}
+    assert paired.labels[0].p_value == alone.labels[0].p_value == pytest.approx(2 * 0.5**9), "McNemar's is not corrected"
+
+
+def test_the_counts_behind_labels_are_found_again_from_the_record() -> None:
+    truth, candidate, champion = answers(np.random.default_rng(0), 500, (0.8, 0.7))
+    paired = compare(truth, candidate, champion)
+    assert paired is not None
+    parts = parts_of(paired.labels)
+    assert (parts.harmful.sum(), parts.beneficial.sum(), parts.rows.sum()) == (paired.harmful, paired.beneficial, 500)
+
+
+def test_columns_of_unequal_length_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"^expected one entry a row in every column, found lengths \[2, 1, 2\]$"):
+        compare(["a", "a"], ["a"], ["a", "b"])
 
 
 def test_a_hundred_thousand_rows_and_150_labels_are_compared() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 150, 100_000)
-    columns = [np.where(rng.random(100_000) < 0.9, truth, rng.integers(0, 150, 100_000)) for _ in range(2)]
+    said = [np.where(rng.random(100_000) < 0.9, truth, rng.integers(0, 150, 100_000)) for _ in range(2)]
     names = np.array([f"label-{i:03}" for i in range(150)])
-    paired = compare(*(names[column].tolist() for column in (truth, *columns)))
+    columns = {"length": rng.integers(0, 4, 100_000).astype(str).tolist()}
+    started = time.process_time()
+    paired = compare(*(names[column].tolist() for column in (truth, *said)), columns=columns)
+    assert time.process_time() - started < 20
     assert paired is not None
     assert paired.rows == 100_000
-    assert len(paired.labels) == 150
+    assert (len(paired.labels), len(paired.slices)) == (150, 4)

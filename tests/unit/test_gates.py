@@ -1,11 +1,13 @@
 """Gates decide as their rules say, and are worth trusting at 300 rows."""
 
+import re
+
 import numpy as np
 
 from headgate.evaluation.comparison import compare
-from headgate.evaluation.gates import judge, judge_alone, overall
+from headgate.evaluation.gates import judge, judge_against_champion, judge_alone, judge_behaviours, judged, overall
 from headgate.evaluation.metrics import measure
-from headgate.evaluation.report import GateResult, Metrics
+from headgate.evaluation.report import Behaviour, GateResult, Metrics, Verdict
 from headgate.settings import Gates
 
 LABELS = [f"label-{i}" for i in range(9)]
@@ -45,8 +47,8 @@ def share_that_passes(worse_by: float, churn: float, rows: int = 300, repeats: i
 
 
 def test_at_300_rows_an_equally_good_challenger_passes_and_one_six_points_worse_is_stopped() -> None:
-    assert share_that_passes(worse_by=0.0, churn=0.10) >= 0.9
-    assert share_that_passes(worse_by=0.06, churn=0.10) <= 0.08
+    assert share_that_passes(worse_by=0.0, churn=0.10) >= 0.92
+    assert share_that_passes(worse_by=0.06, churn=0.10) <= 0.12
 
 
 def test_the_same_answers_pass() -> None:
@@ -66,7 +68,8 @@ def test_too_few_rows_are_inconclusive_and_say_what_to_do() -> None:
     truth = LABELS * 2
     gate = gates_of(truth, truth, truth)["accuracy_against_champion"]
     assert gate.verdict == "inconclusive"
-    assert gate.detail.endswith("chance alone moves it by 16.7 points, more than 3 times the margin: use more rows or a wider margin")
+    assert "chance alone moves it by 16.7 points, more than 3 times the margin: use more rows or a wider margin; a drop" in gate.detail
+    assert gate.detail.endswith("a drop of 23.8 points would have been seen 4 times of 5")
 
 
 def test_a_clear_improvement_passes_whatever_chance_does() -> None:
@@ -79,16 +82,76 @@ def test_a_lost_label_fails_while_the_others_stay() -> None:
     champion = list(truth)
     candidate = ["label-1" if label == "label-0" else label for label in truth]
     gate = gates_of(truth, candidate, champion)["label_recall_against_champion"]
-    assert (gate.verdict, gate.detail) == ("failed", "label-0")
+    assert gate.verdict == "failed"
+    assert gate.expected == "no label's recall down by more than 10.0 points, unless chance explains it"
     assert gate.found == "1 of 9 labels; lowest: label-0, \N{MINUS SIGN}100.0 points on 30 rows"
+    assert re.fullmatch(r"label-0; in half of the labels a drop of \d\d points would have been seen 4 times of 5", gate.detail)
+
+
+def test_a_fifth_of_one_labels_rows_lost_fails_and_half_of_the_margin_does_not() -> None:
+    truth = LABELS * 100
+    lost = [i for i, label in enumerate(truth) if label == "label-4"]
+    for share, verdict in ((20, "failed"), (5, "passed")):
+        candidate = ["label-5" if i in lost[:share] else label for i, label in enumerate(truth)]
+        assert gates_of(truth, candidate, truth)["label_recall_against_champion"].verdict == verdict
 
 
 def test_a_label_with_few_rows_does_not_stop() -> None:
     truth = ["label-0"] * 4 + ["label-1"] * 296
-    candidate = ["label-1", *truth[1:]]
+    candidate = ["label-1", "label-1", *truth[2:]]
     gate = gates_of(truth, candidate, truth)["label_recall_against_champion"]
     assert gate.verdict == "passed"
-    assert gate.detail == "1 of 2 labels have too few rows to be certain"
+    assert gate.found == "0 of 2 labels; lowest: label-0, \N{MINUS SIGN}50.0 points on 4 rows"
+
+
+def test_labels_and_slices_carry_their_verdict_and_what_they_could_have_shown() -> None:
+    truth = LABELS * 100
+    candidate = ["label-1" if label == "label-0" else label for label in truth]
+    paired = compare(truth, candidate, truth, columns={"source": ["mail", "chat", "phone"] * 300})
+    assert paired is not None
+    found = judged(paired, SETTINGS)
+    assert [one.verdict for one in found.labels] == ["failed"] + ["passed"] * 8
+    assert [(one.value, one.verdict) for one in found.slices] == [("chat", "passed"), ("mail", "failed"), ("phone", "passed")]
+    drops = [one.recall.detectable for one in found.labels]
+    assert all(drop is not None and 0.1 < drop < 0.25 for drop in drops)
+    assert found.accuracy.detectable is not None
+    assert 0.02 < found.accuracy.detectable < 0.06
+
+
+def test_a_lost_slice_fails_and_is_named() -> None:
+    truth = LABELS * 40
+    source = ["chat" if i % 10 == 0 else "mail" for i in range(360)]
+    candidate = ["label-1" if s == "chat" and i % 3 == 0 else t for i, (s, t) in enumerate(zip(source, truth, strict=True))]
+    paired = compare(truth, candidate, truth, columns={"source": source})
+    assert paired is not None
+    gates = {gate.name: gate for gate in judge_against_champion(paired, SETTINGS)}
+    gate = gates["slice_accuracy_against_champion"]
+    assert gate.verdict == "failed"
+    assert gate.found == "1 of 2 slices; lowest: source chat, \N{MINUS SIGN}33.3 points on 36 rows"
+    assert gates["label_recall_against_champion"].verdict == "passed", "its losses are spread over three labels"
+
+
+def test_slices_that_could_not_be_told_are_inconclusive_and_say_so() -> None:
+    paired = compare(LABELS * 40, LABELS * 40, LABELS * 40)
+    assert paired is not None
+    left_out = paired.model_copy(update={"slices_left_out": ("language left out: its package is not installed",)})
+    gate = judge_against_champion(left_out, SETTINGS)[-1]
+    assert (gate.name, gate.verdict) == ("slice_accuracy_against_champion", "inconclusive")
+    assert gate.detail == "language left out: its package is not installed"
+
+
+def behaviour(name: str, fell: int, verdict: Verdict, champion_fell: int | None = 1) -> Behaviour:
+    return Behaviour(name=name, kind="invariance", rows=20, fell=fell, champion_fell=champion_fell, tolerance=0.1, verdict=verdict)
+
+
+def test_one_gate_over_all_behavioural_tests_names_the_worst_and_those_beyond_their_tolerance() -> None:
+    gate = judge_behaviours([behaviour("typos", 3, "failed"), behaviour("letter case", 1, "passed", None)])
+    assert (gate.verdict, gate.expected) == ("failed", "every behavioural test within its tolerance")
+    assert gate.found == "1 of 2 tests; worst: typos: 3 of 20 rows fell (at most 10.0%, champion 1)"
+    assert gate.detail == "typos: 3 of 20 rows fell (at most 10.0%, champion 1)"
+    passed = judge_behaviours([behaviour("letter case", 1, "passed", None)])
+    assert (passed.verdict, passed.found) == ("passed", "1 of 1 tests; worst: letter case: 1 of 20 rows fell (at most 10.0%)")
+    assert passed.detail == ""
 
 
 def test_missing_comparison_with_a_champion_is_inconclusive() -> None:
