@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+sys.path.append(str(Path(__file__).parents[1] / "unit"))  # made_up_evidence
 
 PROGRAMS = ("chromium", "chromedriver")
 FLAGS = (
