@@ -31,14 +31,13 @@ def faults_of(lake: Lake, log: Sequence[AuditEntry], models: dict[str, ModelSett
 def _release_faults(lake: Lake, name: str, log: Sequence[AuditEntry], models: dict[str, ModelSettings]) -> list[str]:
     try:
         release, decision = load_release(lake, name), decision_of(lake, name)
-    except (HeadgateError, ValidationError) as fault:
-        return [str(fault)]
-    found = [fault] if decision and (fault := _decision_fault(decision, log)) else []
+    except (HeadgateError, ValidationError) as broken:
+        return [str(broken)]
     policy = models[release.model].approval if release.model in models else ApprovalPolicy()
-    for key in lake.keys(f"{folder(name)}/signatures"):
-        if fault := _signature_fault(lake.read(key), release, policy, log):
-            found.append(f"release {name[:12]}: {fault}")
-    return found
+    kept = [lake.read(key) for key in lake.keys(f"{folder(name)}/signatures")]
+    found = [_decision_fault(decision, log) if decision else None]
+    found += [_signature_fault(data, release, policy, log) for data in kept]
+    return [f"release {name[:12]}: {fault}" for fault in found if fault]
 
 
 def _decision_fault(decision: Decision, log: Sequence[AuditEntry]) -> str | None:
@@ -47,7 +46,7 @@ def _decision_fault(decision: Decision, log: Sequence[AuditEntry]) -> str | None
     same = [entry for entry in told if (entry.who, entry.reason, entry.at) == (decision.approver, decision.reason, decision.decided_at)]
     if same:
         return None
-    subject = f"release {decision.release[:12]}: expected an entry '{decision.decision}' by {decision.approver}"
+    subject = f"expected an entry '{decision.decision}' by {decision.approver}"
     if told:
         return f"{subject} at {decision.decided_at:%Y-%m-%d %H:%M:%S}, found another; the entry or the archived decision was changed"
     return f"{subject}, found none; the log may have lost its end"

@@ -14,11 +14,13 @@ from headgate.errors import BadInput, Refused, Stale
 from headgate.lake import FolderLake
 from headgate.release import ssh_signature
 from headgate.release.approval import Answer, archive, decide
+from headgate.release.audit import append, entries, over
+from headgate.release.audit_check import faults_of
 from headgate.release.binding import require_binding, use_of
 from headgate.release.champion import Champion
 from headgate.release.record import save_release
 from headgate.release.signatures import SignedStatement, sign_release, signature_faults, signature_key, signatures, statement_of
-from headgate.settings import Approval
+from headgate.settings import Approval, ModelSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PAGE = b"<html>evidence</html>"
@@ -441,3 +443,29 @@ def test_of_two_rollouts_at_once_one_gets_the_approval(lake):
     ((loser, why),) = refused
     assert use_of(lake, SUBJECT.id).rollout != loser
     assert "one approval serves one rollout" in why
+
+
+# The audit of signatures
+
+
+def _log_signature(lake, who=ADA):
+    append(lake, now=NOW, who=who, action="sign", model="replies", release=SUBJECT.id, reason="recall is up", over=over(SUBJECT, (who,)))
+
+
+def test_the_audit_verifies_signatures_for_the_time_of_signing(lake, keys, tmp_path):
+    ends = NOW + timedelta(days=1)
+    policy = _policy(tmp_path, f'{ADA} {OPTIONS},valid-before="{ends:%Y%m%d%H%M%SZ}" {_public(keys["ada"])}')
+    _sign(lake, keys["ada"], policy)
+    _log_signature(lake)
+    models = {"replies": ModelSettings(dataset="replies", approval=policy)}
+    assert faults_of(lake, entries(lake), models) == []
+    _edit(lake, reason="other")
+    (fault,) = faults_of(lake, entries(lake), models)
+    assert fault.startswith(f"release {SHORT}: {ADA}: expected a signature by a key that ")
+
+
+def test_a_signature_that_the_log_does_not_tell_of_is_a_fault(lake, policy, keys):
+    _sign(lake, keys["ada"], policy)
+    assert faults_of(lake, entries(lake), {"replies": ModelSettings(dataset="replies", approval=policy)}) == [
+        f"release {SHORT}: expected an entry 'sign' by {ADA}, found none; the log may have lost its end"
+    ]
