@@ -27,10 +27,10 @@ def draw(evidence: Evidence) -> Drawn:
 
 
 def _load(load: LoadReport) -> list[Picture]:
-    return [
-        _picture("Latency", load_pictures.latency_figure, load),
-        _picture("Latency by second", load_pictures.timeline_figure, load),
-    ]
+    figures = [("Latency", load_pictures.latency_figure), ("Latency by second", load_pictures.timeline_figure)]
+    if load.stairs:
+        figures.append(("Steps of rising rate", load_pictures.stairs_figure))
+    return [_picture(shows, figure, load) for shows, figure in figures]
 
 
 def _picture(shows: str, figure: Callable[[Any, pictures.Theme], Figure], subject: Any) -> Picture:

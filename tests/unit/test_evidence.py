@@ -1,5 +1,6 @@
 """The evidence page says everything, asks for nothing outside itself, and keeps strange texts harmless."""
 
+import base64
 import hashlib
 import re
 from datetime import timedelta
@@ -9,9 +10,13 @@ from pathlib import Path
 import made_up_evidence
 import pytest
 
-from headgate.evaluation.evidence import Drawn, Evidence, draw, headline, render, summary_markdown, write_evidence
+from headgate.evaluation.evidence import CodeChange, CostBasis, Drawn, Evidence, draw, headline, render, summary_markdown, write_evidence
+from headgate.evaluation.evidence_cost import Cost, costs
+from headgate.evaluation.evidence_rows import FLIPS_SHOWN, TEXT_SHOWN
+from headgate.evaluation.evidence_summary import model_card_with_link
 
-VOID = {"meta", "link", "img", "source", "circle", "line", "br"}
+VOID = {"meta", "link", "img", "source", "circle", "line", "br", "rect", "path", "polyline", "input"}
+HOSTILE = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>\"'`{{ 7*7 }}</title>"
 
 
 class Reader(HTMLParser):
@@ -60,14 +65,28 @@ def page(evidence: Evidence, drawn: Drawn) -> str:
 
 def test_the_page_asks_for_nothing_outside_itself(page: str) -> None:
     addresses = read(page).addresses
-    assert {address.split(":")[0] for address in addresses if not address.startswith("#")} == {"data", "../checks/index.html"}
-    assert "<script" not in page
+    beside = {"data", "../checks/index.html", "predictions.parquet"}
+    assert {address.split(":")[0] for address in addresses if not address.startswith("#")} == beside
     assert "default-src 'none'" in page
+
+
+def test_only_the_page_s_own_script_may_run(page: str) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert re.findall(r"script-src ([^;]+);", page) == [f"'sha256-{digest}'"]
 
 
 def test_links_on_the_page_lead_somewhere(page: str) -> None:
     targets = {address[1:] for address in read(page).addresses if address.startswith("#")}
-    assert targets <= set(re.findall(r'id="(\w+)"', page))
+    assert targets <= set(re.findall(r'id="([\w-]+)"', page))
+    assert {"gates", "changes", "confusion", "labels", "flips", "slices", "behaviour", "load", "cost", "checks", "provenance"} <= targets
+
+
+def test_verdicts_come_first_then_changes_then_quality_then_load_then_provenance(page: str) -> None:
+    order = re.findall(r'<section id="(\w+)"', page)
+    assert order == [
+        "gates", "changes", "confusion", "reliability", "labels", "flips", "slices", "behaviour", "load", "cost", "checks", "provenance",
+    ]  # fmt: skip
 
 
 def test_every_gate_label_and_digest_is_on_the_page(evidence: Evidence, page: str) -> None:
@@ -83,16 +102,78 @@ def test_every_gate_label_and_digest_is_on_the_page(evidence: Evidence, page: st
 
 
 def test_pictures_come_in_light_and_dark(page: str) -> None:
-    assert page.count("<picture>") == 7
-    assert page.count('media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,') == 7
+    assert page.count("<picture>") == 4
+    assert page.count('media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,') == 4
+
+
+def hostile(evidence: Evidence) -> Evidence:
+    """A hostile string wherever somebody else's text gets onto the page."""
+    report = evidence.report
+    assert report.paired is not None
+    flip = report.harmful[0].model_copy(update=dict.fromkeys(("id", "text", "label", "champion", "candidate"), HOSTILE))
+    one = report.candidate.labels[0].model_copy(update={"label": HOSTILE})
+    names = (HOSTILE, *report.candidate.label_names[1:])
+    metrics = report.candidate.model_copy(update={"labels": (one, *report.candidate.labels[1:]), "label_names": names})
+    slices = (report.paired.slices[0].model_copy(update={"column": HOSTILE, "value": HOSTILE}),)
+    case = made_up_evidence.BehaviourCase(text=HOSTILE, changed=HOSTILE, said=HOSTILE, said_of_changed=HOSTILE)
+    changed = report.model_copy(
+        update={
+            "candidate": metrics,
+            "harmful": (flip,),
+            "paired": report.paired.model_copy(update={"slices": slices}),
+            "behaviours": (report.behaviours[0].model_copy(update={"name": HOSTILE, "cases": (case,)}),),
+        }
+    )
+    code = (CodeChange(commit="c0ffee", day="2026-04-01", subject=HOSTILE),)
+    return evidence.model_copy(update={"report": changed, "model": HOSTILE, "code_changes": code, "provenance": {HOSTILE: HOSTILE}})
 
 
 def test_texts_cannot_become_markup(evidence: Evidence, drawn: Drawn) -> None:
-    flip = evidence.report.harmful[0].model_copy(update={"text": "<script>alert(1)</script><img src=http://evil.example/x>"})
-    page = render(evidence.model_copy(update={"report": evidence.report.model_copy(update={"harmful": (flip,)})}), drawn)
-    assert "<script" not in page
-    assert "&lt;script&gt;alert(1)" in page
-    assert not any("evil" in address for address in read(page).addresses)
+    page = render(hostile(evidence), drawn)
+    found = read(page)
+    assert page.count("<script") == 1
+    assert page.count("</title>") == len(re.findall(r"<title>", page)), "a title cannot be closed early"
+    assert found.text.count(HOSTILE) >= 14
+    assert not any("evil" in address for address in found.addresses)
+
+
+def test_many_flips_are_cut_and_the_page_says_so(evidence: Evidence, drawn: Drawn) -> None:
+    flip = evidence.report.harmful[0].model_copy(update={"text": "x" * 5000})
+    many = tuple(flip.model_copy(update={"id": f"f{i}"}) for i in range(FLIPS_SHOWN + 7))
+    page = render(evidence.model_copy(update={"report": evidence.report.model_copy(update={"harmful": many})}), drawn)
+    assert f"Harmful: {FLIPS_SHOWN + 7:,}" in page
+    assert "the 1,500 surest are shown, 7 more are in" in read(page).text
+    assert page.count('<li class="flip">') == FLIPS_SHOWN + len(evidence.report.beneficial)
+    assert "x" * TEXT_SHOWN + " ... (5,000 characters)" in page
+    assert "x" * (TEXT_SHOWN + 1) not in page
+    assert len(page) < 4_000_000
+
+
+def test_what_cannot_be_told_is_said(evidence: Evidence, drawn: Drawn) -> None:
+    unknown = read(render(evidence.model_copy(update={"code_changes": None, "setting_changes": None}), drawn)).text
+    assert "Not available: no checkout here has both commits." in unknown
+    assert "Not available: the champion's evidence does not say what its settings were." in unknown
+    same = read(render(evidence.model_copy(update={"code_changes": (), "setting_changes": ()}), drawn)).text
+    assert "No commit in between." in same
+    assert "No setting changed." in same
+
+
+def test_cost_follows_the_sustained_rate(evidence: Evidence, drawn: Drawn, page: str) -> None:
+    assert costs(evidence.load, CostBasis(per_hour=0.36, currency="EUR", cores=2))[0] == Cost(
+        role="candidate", predictions_per_s=160.0, instance_hours=1e6 / 160 / 3600, cpu_hours=2e6 / 160 / 3600, amount="0.62 EUR"
+    )
+    assert "0.59 USD" in read(page).text
+    without = read(render(evidence.model_copy(update={"cost": CostBasis(cores=2)}), drawn)).text
+    assert "What an instance hour costs is not set (load_test.cost_per_hour)." in without
+    assert "CPU hours (2 cores)" in without
+    assert "USD" not in without
+    assert costs(None, CostBasis()) == ()
+
+
+def test_the_model_card_leads_to_the_evidence(evidence: Evidence) -> None:
+    card = model_card_with_link("# replies\n", evidence, "http://gateway/page")
+    assert card.startswith("# replies\n\n## Evidence\n\nAll ")
+    assert card.endswith(" [Evidence page](http://gateway/page) (verdict: passed).\n")
 
 
 def test_the_digest_is_that_of_the_page(evidence: Evidence, page: str, tmp_path: Path) -> None:
@@ -110,7 +191,10 @@ def test_any_change_of_the_evidence_changes_the_page(evidence: Evidence, drawn: 
 def test_a_first_release_is_compared_with_the_linear_floor(tmp_path: Path) -> None:
     found = made_up_evidence.evidence(tmp_path, first_release=True)
     text = read(render(found, draw(found))).text
-    assert headline(found) == "All 9 gates passed. There is no champion yet; the linear floor is what it is compared with."
+    assert (
+        headline(found)
+        == f"All {len(found.all_gates)} gates passed. There is no champion yet; the linear floor is what it is compared with."
+    )
     assert "What it was trained on" in text
     assert "points vs linear floor" in text
     assert "Answers that flipped" not in text
@@ -126,7 +210,9 @@ def test_a_missing_load_test_or_data_check_is_inconclusive(evidence: Evidence, d
 def test_what_stops_the_release_comes_first(evidence: Evidence, drawn: Drawn) -> None:
     stopped = evidence.model_copy(update={"load": made_up_evidence.load_report(errors=20)})
     assert stopped.verdict == "failed"
-    assert headline(stopped).startswith("2 of 12 gates stop it: Error rate, Arrival rate. Against the champion on 294 rows it loses ")
+    assert headline(stopped).startswith(
+        f"2 of {len(stopped.all_gates)} gates stop it: Error rate, Arrival rate. Against the champion on 294 rows it loses "
+    )
     gates = re.findall(r'<td class="name">([^<]+)</td>\s*<td class="verdict"><span class="pill (\w+)"', render(stopped, drawn))
     assert gates[:3] == [("Error rate", "failed"), ("Arrival rate", "failed"), ("Accuracy", "passed")]
 
@@ -139,7 +225,7 @@ def test_a_failed_critical_data_check_stops_and_a_warning_does_not(evidence: Evi
 
 def test_the_summary_has_the_gates_and_the_link(evidence: Evidence) -> None:
     summary = summary_markdown(evidence, "http://127.0.0.1:4300/evidence")
-    assert summary.startswith("## replies: passed\n\nAll 12 gates passed.")
+    assert summary.startswith(f"## replies: passed\n\nAll {len(evidence.all_gates)} gates passed.")
     assert "**[Open the evidence page](http://127.0.0.1:4300/evidence)**" in summary
     assert "| Coverage | \N{WHITE HEAVY CHECK MARK} passed | 96.7% | at least 50.0% |" in summary
     assert "- [ ]" not in summary
