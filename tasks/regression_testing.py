@@ -8,8 +8,8 @@ from prefect.logging import get_run_logger
 from deployments.target import Cohort
 from headgate.data.frozen import load_frozen
 from headgate.data.table import DatasetTable
-from headgate.evaluation import regression
-from headgate.evaluation.report import Report, Subject
+from headgate.evaluation import behaviour, regression
+from headgate.evaluation.report import Behaviour, Report, Subject
 from headgate.model.linear_floor import fit_linear_floor
 from headgate.release.candidate import Candidate
 from headgate.settings import ModelSettings, load_settings
@@ -38,6 +38,7 @@ def run_regression_test(candidate: Candidate, staging: Staging) -> Report:
         workplace(candidate.key) / "evidence",
         champion=answers["champion"] if staging.compared else None,
         floor=_floor(candidate, settings, rows["text"].tolist()),
+        behaviours=_behaviours(candidate, settings, staging, cohorts),
     )
     _log_report(report)
     shutil.rmtree(chunks)
@@ -47,6 +48,21 @@ def run_regression_test(candidate: Candidate, staging: Staging) -> Report:
 def chunk_folder(candidate: Candidate) -> Path:
     """Where scored chunks wait for a run that goes on after a crash; a retest has a folder of its own."""
     return workplace(candidate.key) / "scores" / (candidate.retest or "first")
+
+
+def _behaviours(
+    candidate: Candidate, settings: ModelSettings, staging: Staging, cohorts: dict[Cohort, str | None]
+) -> tuple[Behaviour, ...]:
+    """The behavioural tests of headgate.toml through the same endpoints as the regression rows; none if no file is named."""
+    if settings.behaviour_rows is None:
+        return ()
+    tests = behaviour.read_behaviour(settings.behaviour_rows)
+    data = behaviour.behaviour_version(f"{settings.dataset}-behaviour", tests)
+    answers = score_cohorts(
+        target_named("local"), staging.endpoint, cohorts, behaviour.texts_to_score(tests), data, chunk_folder(candidate) / "behaviour"
+    )
+    champion = answers["champion"] if staging.compared else None
+    return behaviour.measure_behaviours(tests, answers[staging.cohort], champion, settings.gates.behaviour_tolerance)
 
 
 def _floor(candidate: Candidate, settings: ModelSettings, texts: list[str]) -> list[str]:
