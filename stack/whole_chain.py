@@ -159,20 +159,35 @@ def ingest_files(model: str, files: Sequence[Path], say: Say) -> int:
 def decide(release_id: str, decision: Literal["approve", "reject"], who: str, why: str, say: Say) -> int:
     """Answer for a waiting release from the command line."""
     release = load_release(the_lake(), release_id)
-    check_answer(release, decision, who, why)
-    run_id = waiting_run(release)
-    Follower(run_id, lambda _: None).until("Suspended")
+    if decision == "approve" and _decided_with(release, who):
+        say("answered by another who signed; following the release ...")
+        run_id = waiting_run(release)
+    else:
+        check_answer(release, decision, who, why)
+        run_id = waiting_run(release)
+        Follower(run_id, lambda _: None).until("Suspended")
+        _send_or_find_answered(run_id, decision, who, why, say)
+    follow(run_id, say)
+    known = _now(release.model, release)
+    wanted = "live" if decision == "approve" else "rejected"
+    say(f"release {release.id[:12]} is {known.kind}{f': {known.why}' if known.why else ''}")
+    return 0 if known.kind == wanted else 1
+
+
+def _decided_with(release: Release, who: str) -> bool:
+    """Whether the release was approved a moment ago with this person's signature: of several who sign at once, one answers."""
+    known = decision_of(the_lake(), release.id)
+    return known is not None and known.decision == "approve" and who.strip() in known.signed_by
+
+
+def _send_or_find_answered(run_id: UUID, decision: str, who: str, why: str, say: Say) -> None:
+    """Answer; where somebody else was faster, say so and go on."""
     try:
         send(run_id, decision, who, why)
     except BadInput:
         if _still_waits(run_id):
             raise
         say("answered elsewhere a moment earlier; following the release ...")
-    follow(run_id, say)
-    known = _now(release.model, release)
-    wanted = "live" if decision == "approve" else "rejected"
-    say(f"release {release.id[:12]} is {known.kind}{f': {known.why}' if known.why else ''}")
-    return 0 if known.kind == wanted else 1
 
 
 def _still_waits(run_id: UUID) -> bool:
