@@ -75,6 +75,6 @@ def memory_use(samples: Mapping[Role, list[tuple[float, float]]], began: float, 
         if len(within) >= LEAST_SAMPLES:
             slope, level, *_ = theilslopes(within[:, 1], within[:, 0] - first)
             shown = within[:: max(1, len(within) // SHOWN), 1] / 1e6
-            growth = float(slope) * settings.duration_s / float(level)
+            growth = float(slope) * settings.duration_s / float(level)  # `level` is where the line stands after the warm-up
             found.append(MemoryUse(role=role, samples_mb=tuple(np.round(shown, 2).tolist()), growth=growth))
     return tuple(found)

@@ -3,12 +3,11 @@
 import io
 from pathlib import Path
 
-import made_up_evidence
 import numpy as np
 import pytest
 from PIL import Image
 
-from headgate.evaluation import load_pictures, pictures
+from headgate.evaluation import pictures
 from headgate.evaluation.metrics import measure
 from headgate.evaluation.report import Metrics
 
@@ -67,15 +66,3 @@ def test_a_regression_test_writes_both_levels_side_by_side(metrics: Metrics, tmp
 def test_flat_labels_have_no_picture_of_a_first_level(tmp_path: Path) -> None:
     flat = measure(["a", "b"], ["a", "b"], ["scored"] * 2, [0.9, 0.9])
     assert pictures.draw_regression(flat, None, tmp_path) == ("confusion.png", "reliability.png")
-
-
-def test_the_latency_picture_names_the_percentiles() -> None:
-    load = made_up_evidence.load_report()
-    (axes,) = load_pictures.latency_figure(load).axes
-    legend = axes.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == [
-        f"p50 {load.p50_ms:.0f} ms",
-        f"p95 {load.p95_ms:.0f} ms",
-        f"p99 {load.p99_ms:.0f} ms",
-    ]
