@@ -1,4 +1,4 @@
-"""The wheel's own commands: train, wrap, test, serve, ship-log, data. A checkout adds those of its room `stack`.
+"""The wheel's own commands: train, wrap, test, serve, ship-log, data, gates. A checkout adds those of its room `stack`.
 
 Nothing heavy is imported before a command needs it, so that `headgate serve` starts fast.
 """
@@ -13,6 +13,7 @@ import typer
 from typer.models import OptionInfo
 
 from headgate.errors import HeadgateError
+from headgate.gates_command import app as gates_app
 from headgate.settings import Train, load_settings
 from headgate.signing_commands import sign, verify
 from headgate.wrap_command import wrap
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data sets: versions, labels, rows in quarantine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(gates_app, name="gates")
 app.command()(wrap)
 app.command()(sign)
 app.command()(verify)
@@ -60,7 +62,7 @@ def main() -> None:
 
 def _add_commands_of_the_checkout(arguments: list[str]) -> None:
     """Commands of other rooms, unless one of our own is asked for or those rooms are not here."""
-    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} | {"data"}
+    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} | {"data", "gates"}
     if arguments and arguments[0] in own:
         return
     for entry in entry_points(group=COMMANDS):
