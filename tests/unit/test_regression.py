@@ -10,7 +10,7 @@ import pytest
 from headgate.data.version import DataVersion
 from headgate.errors import BadInput
 from headgate.evaluation.regression import regression_test
-from headgate.evaluation.report import Report, Subject
+from headgate.evaluation.report import Behaviour, Report, Subject
 from headgate.evaluation.scoring import score_through
 from headgate.settings import Gates
 
@@ -40,9 +40,47 @@ def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
 
 def test_the_report_is_written_and_reads_back(tmp_path: Path) -> None:
     report = made_up_evidence.report(tmp_path)
-    assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == report
+    read = Report.model_validate_json((tmp_path / "report.json").read_bytes())
+    assert (read.candidate, read.gates, read.harmful) == (report.candidate, report.gates, report.harmful)
     assert all((tmp_path / name).is_file() for name in report.pictures)
     assert pd.read_parquet(tmp_path / "predictions.parquet")["predicted"].isna().sum() == 6
+
+
+def report_of(tmp_path: Path, champion_says: str, settings: Gates, behaviours: tuple[Behaviour, ...] = ()) -> Report:
+    """120 rows from two sources, all of them positive; the candidate is wrong on 12 of the 30 from chat."""
+    rows = pd.DataFrame({"id": [f"{i}" for i in range(120)], "text": "yes", "label": "positive", "source": ["chat"] * 30 + ["mail"] * 90})
+    said = rows[["id", "text", "label"]].assign(predicted="positive", score=0.9, outcome="scored", reason=None, prediction_id="p")
+    candidate = said.assign(predicted=["other"] * 12 + ["positive"] * 108)
+    data, subject = DataVersion(dataset="d", version=0, digest="00", rows=120), Subject(role="candidate", model="m", bundle_digest="b")
+    was = said.assign(predicted=champion_says)
+    return regression_test(subject, data, rows, candidate, settings, tmp_path, champion=was, floor=["other"] * 120, behaviours=behaviours)
+
+
+def test_slices_behaviours_and_the_floor_are_in_the_report_and_among_its_gates(tmp_path: Path) -> None:
+    fell = Behaviour(name="a typo", kind="invariance", rows=10, fell=2, champion_fell=0, tolerance=0.1, verdict="failed")
+    report = report_of(tmp_path, "positive", Gates(slices=("source",)), (fell,))
+    assert Report.model_validate_json((tmp_path / "report.json").read_bytes()) == report
+    assert report.paired is not None
+    assert [(one.value, one.rows, one.harmful, one.verdict) for one in report.paired.slices] == [
+        ("chat", 30, 12, "failed"),
+        ("mail", 90, 0, "passed"),
+    ]
+    assert report.paired_floor is not None
+    assert [(one.label, one.recall.champion, one.verdict) for one in report.paired_floor.labels] == [("positive", 0.0, "passed")]
+    verdicts = {gate.name: gate.verdict for gate in report.gates}
+    assert verdicts["slice_accuracy_against_champion"] == verdicts["behaviour"] == "failed"
+    assert verdicts["beats_linear_floor"] == "passed"
+
+
+def test_a_champion_that_is_as_wrong_loses_no_slice(tmp_path: Path) -> None:
+    report = report_of(tmp_path, "other", Gates(slices=("source",)))
+    verdicts = {gate.name: gate.verdict for gate in report.gates}
+    assert verdicts["slice_accuracy_against_champion"] == verdicts["accuracy_against_champion"] == "passed"
+
+
+def test_a_slice_that_the_rows_lack_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"^gates.slices: expected columns of the regression rows \(.*\), found 'region'$"):
+        report_of(tmp_path, "positive", Gates(slices=("region",)))
 
 
 def test_flips_are_the_rows_where_one_model_alone_is_right_surest_mistakes_first(tmp_path: Path) -> None:
