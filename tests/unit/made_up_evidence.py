@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from headgate.data.version import DataVersion
+from headgate.evaluation.comparison import compare
 from headgate.evaluation.evidence import BesideFile, CodeChange, CostBasis, DataChange, Evidence, ReleaseSubject, SettingChange
 from headgate.evaluation.load_report import LatencyBin, LoadReport, LoadSide, LoadStep, MemoryUse, Role, SecondOfLoad
+from headgate.evaluation.metrics import measure
 from headgate.evaluation.regression import regression_test
 from headgate.evaluation.report import (
     Behaviour,
@@ -260,3 +262,49 @@ def evidence(out: Path, texts: Sequence[str] = TEXTS, first_release: bool = Fals
         gates=Gates(),
         made_at=datetime(2026, 4, 2, 9, 30, tzinfo=UTC),
     )
+
+
+def hostile(evidence: Evidence, text: str) -> Evidence:
+    """The same evidence with a hostile text wherever somebody else's text gets onto the page."""
+    report = evidence.report
+    assert report.paired is not None
+    flip = report.harmful[0].model_copy(update=dict.fromkeys(("id", "text", "label", "champion", "candidate"), text))
+    one = report.candidate.labels[0].model_copy(update={"label": text})
+    part = report.paired.slices[0].model_copy(update={"column": text, "value": text})
+    names = (text, *report.candidate.label_names[1:])
+    changed = report.model_copy(
+        update={
+            "candidate": report.candidate.model_copy(update={"labels": (one, *report.candidate.labels[1:]), "label_names": names}),
+            "harmful": (flip,),
+            "paired": report.paired.model_copy(update={"slices": (part,)}),
+            "behaviours": (
+                report.behaviours[0].model_copy(
+                    update={"name": text, "cases": (BehaviourCase(text=text, changed=text, said=text, said_of_changed=text),)}
+                ),
+            ),
+            "gates": (report.gates[0].model_copy(update={"found": text, "expected": text, "detail": text}), *report.gates[1:]),
+        }
+    )
+    return evidence.model_copy(
+        update={
+            "report": changed,
+            "model": text,
+            "code_changes": (CodeChange(commit="c0ffee", day="2026-04-01", subject=text),),
+            "setting_changes": (SettingChange(name=text, champion=text, candidate=text),),
+            "data_changes": (DataChange(label=text, added=1, corrected=1, removed=1),),
+            "data_checks": (evidence.data_checks[0].model_copy(update={"detail": text}),),
+            "provenance": {text: text},
+        }
+    )
+
+
+def many_labels(evidence: Evidence, labels: int = 150) -> Evidence:
+    """The same evidence over many labels."""
+    rng = np.random.default_rng(5)
+    names = [f"label-{i:03}" for i in range(labels)]
+    truth = names * 20
+    candidate, champion = ([t if rng.random() < right else str(rng.choice(names)) for t in truth] for right in (0.87, 0.85))
+    measured = [measure(truth, said, ["scored"] * len(truth), rng.random(len(truth)).tolist()) for said in (candidate, champion)]
+    changed = {"candidate": measured[0], "champion": measured[1], "paired": compare(truth, candidate, champion)}
+    changes = tuple(DataChange(label=name, added=3, corrected=0, removed=1) for name in names)
+    return evidence.model_copy(update={"report": evidence.report.model_copy(update=changed), "data_changes": changes})

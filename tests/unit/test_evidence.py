@@ -10,7 +10,7 @@ from pathlib import Path
 import made_up_evidence
 import pytest
 
-from headgate.evaluation.evidence import CodeChange, CostBasis, Drawn, Evidence, draw, headline, render, summary_markdown, write_evidence
+from headgate.evaluation.evidence import CostBasis, Drawn, Evidence, draw, headline, render, summary_markdown, write_evidence
 from headgate.evaluation.evidence_cost import Cost, costs
 from headgate.evaluation.evidence_rows import FLIPS_SHOWN, TEXT_SHOWN
 from headgate.evaluation.evidence_summary import model_card_with_link
@@ -106,30 +106,8 @@ def test_pictures_come_in_light_and_dark(page: str) -> None:
     assert page.count('media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,') == 4
 
 
-def hostile(evidence: Evidence) -> Evidence:
-    """A hostile string wherever somebody else's text gets onto the page."""
-    report = evidence.report
-    assert report.paired is not None
-    flip = report.harmful[0].model_copy(update=dict.fromkeys(("id", "text", "label", "champion", "candidate"), HOSTILE))
-    one = report.candidate.labels[0].model_copy(update={"label": HOSTILE})
-    names = (HOSTILE, *report.candidate.label_names[1:])
-    metrics = report.candidate.model_copy(update={"labels": (one, *report.candidate.labels[1:]), "label_names": names})
-    slices = (report.paired.slices[0].model_copy(update={"column": HOSTILE, "value": HOSTILE}),)
-    case = made_up_evidence.BehaviourCase(text=HOSTILE, changed=HOSTILE, said=HOSTILE, said_of_changed=HOSTILE)
-    changed = report.model_copy(
-        update={
-            "candidate": metrics,
-            "harmful": (flip,),
-            "paired": report.paired.model_copy(update={"slices": slices}),
-            "behaviours": (report.behaviours[0].model_copy(update={"name": HOSTILE, "cases": (case,)}),),
-        }
-    )
-    code = (CodeChange(commit="c0ffee", day="2026-04-01", subject=HOSTILE),)
-    return evidence.model_copy(update={"report": changed, "model": HOSTILE, "code_changes": code, "provenance": {HOSTILE: HOSTILE}})
-
-
 def test_texts_cannot_become_markup(evidence: Evidence, drawn: Drawn) -> None:
-    page = render(hostile(evidence), drawn)
+    page = render(made_up_evidence.hostile(evidence, HOSTILE), drawn)
     found = read(page)
     assert page.count("<script") == 1
     assert page.count("</title>") == len(re.findall(r"<title>", page)), "a title cannot be closed early"
