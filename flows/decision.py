@@ -14,7 +14,7 @@ from headgate.errors import Refused
 from headgate.release.approval import Answer, Decision
 from headgate.release.record import Release
 from headgate.settings import load_settings
-from tasks.gate import approval_text, automatic_answer, judge_answer, keep_decision, recorded_decision, tell_waiting
+from tasks.gate import answer_before_asking, approval_text, judge_answer, keep_decision, recorded_decision
 
 
 class ReleaseDecision(RunInput):
@@ -29,10 +29,8 @@ def await_decision(release: Release) -> Decision:
     """The decision about a release, suspending the run until a valid answer comes; Refused when none can come any more."""
     if kept := recorded_decision(release):
         return kept
-    if _is_first_start():  # later ones replay the answers of people, which the gate must not overrule
-        if own := automatic_answer(release):
-            return keep_decision(release, own)
-        tell_waiting(release)
+    if own := answer_before_asking(release):
+        return keep_decision(release, own)
     refusals: list[str] = []
     for attempt in count():
         answer = _ask(release, attempt, refusals)
@@ -51,11 +49,6 @@ def _ask(release: Release, attempt: int, refusals: list[str]) -> Answer:
     form = ReleaseDecision.with_initial_data(description=approval_text(release, refusals))
     filled = suspend_flow_run(wait_for_input=form, timeout=round(policy.timeout_days * 86400), key=f"approve-{attempt}")
     return Answer(decision=filled.decision, approver=filled.approver, reason=filled.reason)
-
-
-def _is_first_start() -> bool:
-    """Whether nobody can have been asked yet."""
-    return int(flow_run.run_count or 1) <= 1
 
 
 def _age() -> timedelta:

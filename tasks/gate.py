@@ -6,7 +6,7 @@ from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
 
 from headgate.errors import HeadgateError, Refused
-from headgate.release.approval import Answer, Decision, archive, decide, decision_of, faults
+from headgate.release.approval import Answer, Decision, archive, decide, decision_of, faults, note_question, was_asked
 from headgate.release.audit import append, entries, over
 from headgate.release.champion import champion
 from headgate.release.decisions import AUTOMATION, answer_by_history, history
@@ -78,7 +78,23 @@ def _signatures(release: Release) -> Signatures:
     return signatures(the_lake(), release, policy, datetime.now(UTC))
 
 
-def automatic_answer(release: Release) -> Answer | None:
+def answer_before_asking(release: Release) -> Answer | None:
+    """The gate's own answer where it may give one; None: a person is asked, which the webhook tells once.
+
+    Prefect replays people's answers when the run starts again and does not count that start, so the lake remembers that a person was
+    asked: the gate never overrules one.
+    """
+    lake = the_lake()
+    if was_asked(lake, release.id):
+        return None
+    if own := _automatic_answer(release):
+        return own
+    note_question(lake, release.id, datetime.now(UTC))
+    _tell_waiting(release)
+    return None
+
+
+def _automatic_answer(release: Release) -> Answer | None:
     """The gate's own approval where the policy allows it and the history of decisions is long enough; None: ask a person."""
     policy = load_settings().model(release.model).approval.auto_after
     why = answer_by_history(history(the_lake(), release.model), policy) if policy else None
@@ -124,7 +140,7 @@ def recorded_decision(release: Release) -> Decision | None:
     return decision
 
 
-def tell_waiting(release: Release) -> None:
+def _tell_waiting(release: Release) -> None:
     """Say on the webhook that a release waits, if one is set."""
     needed = load_settings().model(release.model).approval.signatures
     _tell(waiting_text(release, evidence_url(release.id), needed))

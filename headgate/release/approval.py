@@ -38,6 +38,23 @@ class Decision(Record):
     signed_by: tuple[str, ...] = Field((), description="whose SSH signatures counted; the signatures lie beside the release")
 
 
+class Question(Record):
+    """That a person was asked about a release: from then on no machine answers."""
+
+    release: str
+    asked_at: datetime
+
+
+def was_asked(lake: Lake, release_id: str) -> bool:
+    """Whether a person was ever asked about a release."""
+    return lake.get(_question_key(release_id)) is not None
+
+
+def note_question(lake: Lake, release_id: str, now: datetime) -> None:
+    """Remember that a person is asked; the first time is kept."""
+    lake.put_if_absent(_question_key(release_id), Question(release=release_id, asked_at=now).to_bytes())
+
+
 def faults(answer: Answer, release: Release, live: str | None, policy: ApprovalPolicy, age: timedelta) -> list[str]:
     """Why an answer does not count; empty if it does. `live` is the production champion now, `age` that of the request."""
     found = []
@@ -81,6 +98,10 @@ def decide(answer: Answer, release: Release, now: datetime, policy: ApprovalPoli
 
 def _key(release_id: str) -> str:
     return f"{folder(release_id)}/approval.json"
+
+
+def _question_key(release_id: str) -> str:
+    return f"{folder(release_id)}/asked.json"
 
 
 def archive(lake: Lake, decision: Decision) -> Decision:
