@@ -83,7 +83,7 @@ def _kept(rows: SeedRows, names: Sequence[str], parameters: Train, seed: int, pl
         tell(f"training on {len(places)} rows with seed {seed}")
         _write(file, _trained(rows, names, asked, places))
     with np.load(file, allow_pickle=False) as found:
-        return Called(found["best"], found["second"], {tokens: found[f"cut_{tokens}"] for tokens in CUT_TO})
+        return Called(found["best"], found["second"], dict(zip(CUT_TO, found["cut"], strict=True)))
 
 
 def _trained(rows: SeedRows, names: Sequence[str], parameters: Train, places: Ints) -> Called:
@@ -120,9 +120,7 @@ def _key(rows: SeedRows, parameters: Train, places: Ints) -> str:
 
 def _write(file: Path, called: Called) -> None:
     """Written whole or not at all."""
-    unfinished = file.with_suffix(".unfinished")
+    unfinished, cut = file.with_suffix(".unfinished"), np.array([called.cut[tokens] for tokens in CUT_TO])
     with unfinished.open("wb") as target:
-        np.savez_compressed(
-            target, best=called.best, second=called.second, **{f"cut_{tokens}": found for tokens, found in called.cut.items()}
-        )
+        np.savez_compressed(target, best=called.best, second=called.second, cut=cut)
     unfinished.replace(file)
