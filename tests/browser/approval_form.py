@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import Chrome
+from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -44,29 +45,43 @@ class ApprovalForm(ABC):
         self.until("the page of a release", lambda: urlsplit(self.browser.current_url).path.startswith("/releases/"))
 
     def fill(self, decision: str, approver: str = "", reason: str = "") -> None:
-        """Choose the decision and type what is given."""
+        """Choose the decision and type what is given, until all of it stands there: the form is drawn anew after a choice."""
         self._choose(decision)
-        for label, text in (("Approver", approver), ("Reason", reason)):
+        for label, text in {"Approver": approver, "Reason": reason}.items():
             if text:
-                self._dialog().find_element(By.XPATH, f".//label[normalize-space()='{label}']/following::textarea[1]").send_keys(text)
+                self.until(f"{text!r} as {label}", lambda label=label, text=text: self._type(label, text))
+
+    def _type(self, label: str, text: str) -> bool:
+        field = self._dialog().find_element(By.XPATH, f".//label[normalize-space()='{label}']/following::textarea[1]")
+        if field.get_attribute("value") != text:
+            field.send_keys(Keys.CONTROL + "a")
+            field.send_keys(text)
+        return field.get_attribute("value") == text
 
     def press_submit(self) -> None:
         """Send the form, whatever becomes of it."""
         self._button(self._dialog(), self.submit_button).click()
 
     def submit(self) -> None:
-        """Send the form and see it close, since the server took it."""
-        self.press_submit()
-        self.until("the form to close", lambda: not self.browser.find_elements(By.CSS_SELECTOR, "[role=dialog]"))
+        """Send the form and see it close; pressed again where the server did not take it, since a busy SQLite is locked at times."""
+        for _ in range(4):
+            self.press_submit()
+            with suppress(AssertionError):
+                self.until("the form to close", self._is_closed, within_s=30)
+                return
+        self.until("the form to close", self._is_closed)
 
-    def until(self, what: str, holds: Callable[[], Any]) -> Any:
+    def _is_closed(self) -> bool:
+        return not self.browser.find_elements(By.CSS_SELECTOR, "[role=dialog]")
+
+    def until(self, what: str, holds: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
         """What `holds` says as soon as it is true; the failure names what was expected and shows the page."""
-        wait = WebDriverWait(self.browser, PATIENCE_S, ignored_exceptions=(StaleElementReferenceException,))
+        wait = WebDriverWait(self.browser, within_s, ignored_exceptions=(StaleElementReferenceException,))
         try:
             return wait.until(lambda _: holds())
         except Exception as fault:
             page = self.browser.find_element(By.TAG_NAME, "body").text
-            raise AssertionError(f"expected {what} within {PATIENCE_S} s, found at {self.browser.current_url}:\n{page}") from fault
+            raise AssertionError(f"expected {what} within {within_s} s, found at {self.browser.current_url}:\n{page}") from fault
 
     def _dialog(self) -> WebElement:
         found: WebElement = self.until("an open form", lambda: self.browser.find_elements(By.CSS_SELECTOR, "[role=dialog]"))[-1]

@@ -7,8 +7,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import made_up_evidence
 import mlflow
@@ -56,8 +58,7 @@ class Stack:
         """The answer of Prefect's API; without a body it is read, with one it is posted."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.address('prefect')}/api/{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
+        return json.loads(_answered(request))
 
     def approval(self, release: Release) -> dict[str, Any] | None:
         """The archived decision; None while the release is open."""
@@ -74,14 +75,27 @@ class Stack:
         found: dict[str, Any] = self.api(f"flow_runs/{run}")["state"]
         return found
 
-    def wait(self, run: str, wanted: Callable[[dict[str, Any]], bool], timeout_s: float = 180) -> dict[str, Any]:
+    def wait(self, run: str, wanted: Callable[[dict[str, Any]], bool], timeout_s: float = 400) -> dict[str, Any]:
         """The run's state once it is as wanted; the failure shows the last one."""
         deadline = time.monotonic() + timeout_s
         while not wanted(state := self.state(run)):
             assert time.monotonic() < deadline, state
-            assert state["type"] not in ("FAILED", "CRASHED", "CANCELLED"), state
+            assert state["type"] not in ("FAILED", "CANCELLED"), state
             time.sleep(0.2)
         return state
+
+
+def _answered(request: urllib.request.Request, tries: int = 20) -> bytes:
+    """The answer's body; asked again where the server is too busy, as Prefect's own client does."""
+    for left in reversed(range(tries)):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return bytes(answer.read())
+        except HTTPError as fault:
+            if fault.code != HTTPStatus.SERVICE_UNAVAILABLE or not left:
+                raise
+            time.sleep(0.5)
+    raise AssertionError("unreachable")
 
 
 def put_release(stack: Stack, bundle: Path, work: Path, key: str) -> Release:
