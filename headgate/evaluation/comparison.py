@@ -80,11 +80,11 @@ def _codes(*columns: Sequence[str | None]) -> tuple[list[str], Ints, NDArray[np.
     flat = np.concatenate([np.asarray(column, dtype=object) for column in columns])
     codes, _ = pd.factorize(flat, sort=False)
     table = codes.reshape(len(columns), -1).T.astype(np.int64)
-    kept = (table >= 0).all(axis=1)
+    kept = np.asarray((table >= 0).all(axis=1))
     names, numbers = np.unique(table[kept], return_inverse=True)
-    spelt = pd.unique(pd.Series(flat).dropna())[names].astype(str)
+    spelt = np.asarray(pd.unique(pd.Series(flat).dropna()))[names].astype(str)
     order = np.argsort(spelt)
-    return spelt[order].tolist(), np.argsort(order)[numbers].reshape(-1, len(columns)), kept
+    return [str(name) for name in spelt[order]], np.argsort(order)[numbers].reshape(-1, len(columns)).astype(np.int64), kept
 
 
 def _triples(codes: Ints, labels: int) -> tuple[Ints, Ints]:
@@ -96,7 +96,9 @@ def _triples(codes: Ints, labels: int) -> tuple[Ints, Ints]:
 def _label_changes(names: Sequence[str], parts: Parts) -> tuple[LabelChange, ...]:
     present = np.flatnonzero(parts.rows)
     parts = Parts(*(counts[present] for counts in parts))
-    columns = zip([names[i] for i in present], *_judgements(parts, int(parts.rows.sum()), int(parts.beneficial.sum())), strict=True)
+    columns = zip(
+        [names[i] for i in present.tolist()], *_judgements(parts, int(parts.rows.sum()), int(parts.beneficial.sum())), strict=True
+    )
     return tuple(
         LabelChange(label=name, rows=rows, harmful=harmful, recall=change, p_value=p_value, p_drop=p_drop)
         for name, rows, harmful, change, p_value, p_drop in columns

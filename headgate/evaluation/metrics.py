@@ -100,7 +100,7 @@ def _ratio(part: int, whole: int) -> float:
 
 def _labels(predicted: Sequence[str | None], kept: "NDArray[np.intp]") -> list[str]:
     """The labels of the kept rows; BadInput names the first row without one."""
-    called = np.array([*predicted, None], dtype=object)[kept].tolist()
+    called: list[str] = np.array([*predicted, None], dtype=object)[kept].tolist()
     for row, label in zip(kept.tolist(), called, strict=True):
         if not isinstance(label, str):
             raise BadInput(f"row {row}: expected a label, found none; only a skipped row may lack one")

@@ -72,7 +72,8 @@ def test_the_champions_number_stands_beside_it() -> None:
 
 def test_exactly_the_tolerated_share_passes() -> None:
     rows = [row("typos", f"yes {i}", f"yess {i}", tolerance=0.3) for i in range(10)]
-    said: dict[str, str | None] = {f"yes {i}": "a" for i in range(10)} | {f"yess {i}": "b" if i < 3 else "a" for i in range(10)}
+    said: dict[str, str | None] = dict.fromkeys([f"yes {i}" for i in range(10)], "a")
+    said |= {f"yess {i}": "b" if i < 3 else "a" for i in range(10)}
     assert measure_behaviours(rows, answers(said))[0].verdict == "passed"
     assert measure_behaviours(rows, answers(said | {"yess 9": "b"}))[0].verdict == "failed"
 

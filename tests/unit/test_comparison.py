@@ -110,7 +110,8 @@ def test_a_hundred_thousand_rows_and_150_labels_are_compared() -> None:
     names = np.array([f"label-{i:03}" for i in range(150)])
     columns = {"length": rng.integers(0, 4, 100_000).astype(str).tolist()}
     started = time.process_time()
-    paired = compare(*(names[column].tolist() for column in (truth, *said)), columns=columns)
+    labels, candidate, champion = (names[column].tolist() for column in (truth, *said))
+    paired = compare(labels, candidate, champion, columns=columns)
     assert time.process_time() - started < 20
     assert paired is not None
     assert paired.rows == 100_000
