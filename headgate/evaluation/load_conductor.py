@@ -19,7 +19,7 @@ from headgate.evaluation.sample_file import MOST_FAULTS, SAMPLE
 from headgate.evaluation.stairs import judged, next_rate
 from headgate.settings import LoadTest
 
-START_IN_S = 0.3
+START_IN_S = 0.2
 SPARE_S = 30.0
 
 logger = logging.getLogger(__name__)

@@ -117,14 +117,12 @@ def _draw_timeline(axes: Axes, side: LoadSide, colour: str) -> None:
 
 def _draw_steps(axes: Axes, steps: Sequence[LoadStep], heights: Sequence[float], colour: str, colours: Palette, name: str) -> None:
     """A line with a mark for each step; a height of 0 has no place on the axis."""
-    shown = [(step, max(height, 0.1)) for step, height in zip(steps, heights, strict=True)]
-    axes.plot([step.rate_per_s for step, _ in shown], [height for _, height in shown], color=colour, linewidth=1.6, label=name)
+    marks = [(step.rate_per_s, max(height, 0.1), step.sustained) for step, height in zip(steps, heights, strict=True)]
+    axes.plot([rate for rate, _, _ in marks], [height for _, height, _ in marks], color=colour, linewidth=1.6, label=name)
+    size = 26 if name == "candidate" else 60
     for held, face in ((True, colour), (False, colours.paper)):
-        marks = [(step.rate_per_s, height) for step, height in shown if step.sustained == held]
-        if marks:
-            axes.scatter(
-                *zip(*marks, strict=True), s=26 if name == "candidate" else 60, facecolor=face, edgecolor=colour, linewidth=1.6, zorder=3
-            )
+        x, y = ([mark[i] for mark in marks if mark[2] == held] for i in (0, 1))
+        axes.scatter(x, y, s=size, facecolor=face, edgecolor=colour, linewidth=1.6, zorder=3)
 
 
 def _plain_numbers(axes: Axes) -> None:
