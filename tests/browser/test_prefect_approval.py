@@ -29,7 +29,7 @@ class Waiting(NamedTuple):
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     one = Stack(tmp_path_factory.mktemp("stack"))
     try:
-        one("up")
+        one.up()
         yield one
     finally:
         one("stop")
@@ -51,10 +51,11 @@ def _suspended(stack: Stack, release: Release) -> str:
 
 @pytest.fixture
 def snap(chromium: Chrome) -> Callable[[str], None]:
-    """Keeps a picture of the window under HEADGATE_SCREENSHOTS, if that is set."""
+    """Keeps a picture of the page, in a taller window, under HEADGATE_SCREENSHOTS, if that is set."""
 
     def take(name: str) -> None:
         if folder := os.environ.get("HEADGATE_SCREENSHOTS"):
+            chromium.set_window_size(1280, 1500)
             chromium.save_screenshot(str(Path(folder) / f"{name}.png"))
 
     return take
