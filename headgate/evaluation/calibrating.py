@@ -22,7 +22,7 @@ from headgate.settings import Gates
 
 ACCURACY, MACRO_F1, LABEL = "accuracy_against_champion", "macro_f1_against_champion", "label_recall_against_champion"
 WITH_MARGIN = (ACCURACY, MACRO_F1, LABEL)
-TRIED = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2)
+TRIED = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15)
 NOT_BELOW, FEW_POINTS, FIXED = "accuracy not below the champion's", "accuracy at most 2 points below", "accuracy above a fixed bound"
 FEW = 0.02
 _SHARES_OF_WANTED = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0)
@@ -53,11 +53,13 @@ def pairs_as_they_are(answers: Answers, settings: Gates) -> Rate:
 
 def try_gates(answers: Answers, trial: Trial, settings: Sequence[Gates]) -> Outcome:
     """Compare and judge one trial as a release is, under each of the settings."""
-    truth, candidate, champion, floor = (_named(answers, part) for part in (trial.truth, trial.candidate, trial.champion, trial.floor))
+    truth, candidate, champion = (_named(answers, part) for part in (trial.truth, trial.candidate, trial.champion))
     scored = ["scored"] * len(truth)
-    measured, was, low = (measure(truth, said, scored) for said in (candidate, champion, floor))
+    measured, was = (measure(truth, said, scored) for said in (candidate, champion))
     paired = compare(truth, candidate, champion)
-    judged = (judge(measured, was, low, paired, one, _against_floor(paired, measured.macro_f1, low.macro_f1)) for one in settings)
+    low = None if trial.floor is None else measure(truth, _named(answers, trial.floor), scored)
+    paired_floor = low and _against_floor(paired, measured.macro_f1, low.macro_f1)
+    judged = (judge(measured, was, low, paired, one, paired_floor) for one in settings)
     stopped = tuple({gate.name: gate.verdict != "passed" for gate in gates} for gates in judged)
     return Outcome(stopped, _naive(answers, measured.accuracy, was.accuracy))
 

@@ -58,7 +58,7 @@ def _margins(found: Calibration) -> Iterator[str]:
     yield ""
     if found.recommended is None:
         yield (
-            f"No margins up to 20 points stop equally good models in at most {found.wanted_false_stops:.0%} of the trials: "
+            f"No margins up to 15 points stop equally good models in at most {found.wanted_false_stops:.0%} of the trials: "
             "freeze more regression rows, or allow more false stops."
         )
     else:

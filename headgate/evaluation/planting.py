@@ -22,14 +22,15 @@ class Answers:
     """What several trainings of one model answered on the same rows, as places in `names`.
 
     truth: (rows,). seeds: what each training called a row, (trainings, rows); second: its next best label, the same shape.
-    floor: the linear floor's answers, (rows,). degraded: answers of models that are worse for a known reason, (models, rows) each.
+    floor: the linear floor's answers, (rows,); None leaves its gate out.
+    degraded: answers of models that are worse for a known reason, (models, rows) each.
     """
 
     names: tuple[str, ...]
     truth: Ints
     seeds: Ints
     second: Ints
-    floor: Ints
+    floor: Ints | None
     degraded: Mapping[str, Ints] = field(default_factory=dict)
 
     @property
@@ -45,7 +46,7 @@ class Trial:
     truth: Ints
     candidate: Ints
     champion: Ints
-    floor: Ints
+    floor: Ints | None
 
 
 Draw = Callable[[Answers, np.random.Generator, float], Trial]
@@ -135,12 +136,16 @@ def _pair(answers: Answers, rng: np.random.Generator, size: float) -> tuple[Tria
     one, other = rng.choice(len(answers.seeds), 2, replace=False)
     swapped = rng.random(len(rows)) < 0.5
     first, second = np.where(swapped, other, one), np.where(swapped, one, other)
-    trial = Trial(answers.truth[rows], answers.seeds[first, rows], answers.seeds[second, rows], answers.floor[rows])
+    trial = Trial(answers.truth[rows], answers.seeds[first, rows], answers.seeds[second, rows], _floor(answers, rows))
     return trial, answers.second[first, rows]
 
 
 def _trial(answers: Answers, rows: Ints, candidate: Ints, champion: Ints) -> Trial:
-    return Trial(answers.truth[rows], candidate[rows], champion[rows], answers.floor[rows])
+    return Trial(answers.truth[rows], candidate[rows], champion[rows], _floor(answers, rows))
+
+
+def _floor(answers: Answers, rows: Ints) -> Ints | None:
+    return None if answers.floor is None else answers.floor[rows]
 
 
 def _any_label(answers: Answers, rng: np.random.Generator) -> int:

@@ -127,13 +127,13 @@ def test_a_rate_has_its_exact_interval() -> None:
 
 def test_the_gates_pass_equal_models_and_stop_what_is_clearly_worse_while_naive_gates_toss_a_coin() -> None:
     found = answers()
-    equal = rates_of(EQUAL, run_trials(found, EQUAL, range(40), [SETTINGS]))
+    equal = rates_of(EQUAL, run_trials(found, EQUAL, range(30), [SETTINGS]))
     assert equal.equal
     assert equal.overall.share <= 0.15
     assert 0.25 <= equal.naive[NOT_BELOW].share <= 0.75
     for name in (DROPPED, "a bad model"):
-        assert rates_of(name, run_trials(found, name, range(20), [SETTINGS])).missed == 0
-    fifth = rates_of(FLIPS, run_trials(found, FLIPS, range(40), [SETTINGS]))
+        assert rates_of(name, run_trials(found, name, range(10), [SETTINGS])).missed == 0
+    fifth = rates_of(FLIPS, run_trials(found, FLIPS, range(30), [SETTINGS]))
     assert fifth.missed <= 0.1
     assert fifth.gates[LABEL].share > fifth.naive[FEW_POINTS].share
 
@@ -179,12 +179,12 @@ def test_the_share_of_false_stops_that_the_tests_aim_at_is_the_wanted_one() -> N
 
 def test_a_calibration_is_measured_in_processes_and_written_as_tables_and_pictures(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    plan = Plan(equal_trials=24, planted_trials=6, sizes=(2.0,), wanted_false_stops=0.3)
+    plan = Plan(equal_trials=8, planted_trials=2, sizes=(2.0,), wanted_false_stops=0.3)
     found = calibrate(answers(rows_per_label=25), "made-up", SETTINGS, plan, lambda done, total: told.append((done, total)))
     written = write_calibration(found, agreed(agreements=3, in_a_row=3), tmp_path)
-    assert told[-1] == (24 * 3 + 6 * 7 + 6 * 2, 126)
+    assert told[-1] == (42, 42)
     assert [row.name for row in found.at_present] == [EQUAL, WHOLE, *list(planted(answers(rows_per_label=1)))[2:]]
-    assert found.at_present[0] == rates_of(EQUAL, run_trials(answers(rows_per_label=25), EQUAL, range(10**6, 10**6 + 24), [SETTINGS]))
+    assert found.at_present[0] == rates_of(EQUAL, run_trials(answers(rows_per_label=25), EQUAL, range(10**6, 10**6 + 8), [SETTINGS]))
     assert [(one.rows, one.rows_per_label) for one in found.rows_needed] == [(150, 25), (300, 50)]
     text = (tmp_path / "calibration.md").read_text()
     assert text.startswith("# Gates of the model made-up, measured\n\n150 regression rows, 6 labels, 4 trainings")
@@ -227,7 +227,7 @@ def test_the_load_gates_stop_slower_failing_and_leaking_models_and_pass_equally_
     settings = LoadTest(
         duration_s=30, warm_up_s=0, stairs_max_steps=0, max_p50_ratio=1.1, max_p95_ratio=1.1, max_p99_ratio=2, latency_allowance_ms=0
     )
-    rates = {rate.name: rate for rate in load_rates(measured(), settings, trials=8)}
+    rates = {rate.name: rate for rate in load_rates(measured(), settings, trials=5)}
     assert list(rates) == [EQUALLY_FAST, SLOWER, FAILING, LEAKING]
     assert rates[EQUALLY_FAST].equal
     assert rates[EQUALLY_FAST].overall.stopped == 0
