@@ -68,6 +68,7 @@ def stairs_figure(load: LoadReport, theme: Theme = "light") -> Figure:
         axes.set_xscale("log")
         axes.set_yscale("log")
         _plain_numbers(axes)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(_number))
         axes.yaxis.set_minor_formatter(NullFormatter())
     dress(above, colours, "", "good answers a second")
