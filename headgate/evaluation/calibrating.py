@@ -58,7 +58,7 @@ def try_gates(answers: Answers, trial: Trial, settings: Sequence[Gates]) -> Outc
     measured, was = (measure(truth, said, scored) for said in (candidate, champion))
     paired = compare(truth, candidate, champion)
     low = None if trial.floor is None else measure(truth, _named(answers, trial.floor), scored)
-    paired_floor = low and _against_floor(paired, measured.macro_f1, low.macro_f1)
+    paired_floor = None if low is None else _against_floor(paired, measured.macro_f1, low.macro_f1)
     judged = (judge(measured, was, low, paired, one, paired_floor) for one in settings)
     stopped = tuple({gate.name: gate.verdict != "passed" for gate in gates} for gates in judged)
     return Outcome(stopped, _naive(answers, measured.accuracy, was.accuracy))
