@@ -5,6 +5,7 @@ import hashlib
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -41,6 +42,9 @@ __all__ = [
     "summary_markdown",
     "write_evidence",
 ]
+
+BIDIRECTIONAL = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+INVISIBLE = {code: f"\\u{code:04x}" for code in (*range(9), 11, 12, *range(14, 32), 127, *BIDIRECTIONAL)}
 
 
 def write_evidence(out: Path, evidence: Evidence) -> str:
@@ -90,7 +94,12 @@ def render(evidence: Evidence, drawn: Drawn) -> str:
 @cache
 def _environment() -> Environment:
     found = Environment(
-        loader=PackageLoader("headgate.evaluation", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("headgate.evaluation", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
     )
     found.filters |= {
         "utc": _utc,
@@ -103,6 +112,11 @@ def _environment() -> Environment:
         "sparkline": rows.sparkline,
     }
     return found
+
+
+def _visible(value: Any) -> Any:
+    """Characters that turn the text after them around, or that HTML cannot hold, as escapes; everything else as it is."""
+    return value.translate(INVISIBLE) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache

@@ -115,6 +115,12 @@ def test_texts_cannot_become_markup(evidence: Evidence, drawn: Drawn) -> None:
     assert not any("evil" in address for address in found.addresses)
 
 
+def test_characters_that_turn_text_around_are_shown_as_what_they_are(evidence: Evidence, drawn: Drawn) -> None:
+    page = render(evidence.model_copy(update={"model": "a\u202eb\x00\u2066"}), drawn)
+    assert "a\\u202eb\\u0000\\u2066: release candidate" in page
+    assert not {"\u202e", "\x00", "\u2066"} & set(page)
+
+
 def test_many_flips_are_cut_and_the_page_says_so(evidence: Evidence, drawn: Drawn) -> None:
     flip = evidence.report.harmful[0].model_copy(update={"text": "x" * 5000})
     many = tuple(flip.model_copy(update={"id": f"f{i}"}) for i in range(FLIPS_SHOWN + 7))
