@@ -139,11 +139,20 @@ def _bundle() -> Path:
 
 
 def ratios_of(found: Calibration) -> dict[str, float]:
-    """False stops and misses at the recommended margins, by name; at the present ones where nothing is recommended."""
+    """False stops and misses at the recommended margins, by name; at the present ones where nothing is recommended.
+
+    `false_stop_rate` is the larger of two: trials of exactly equal models, and real pairs of seeds on the rows as they are.
+    """
     rows = [*(found.at_recommended or found.at_present), *found.load]
     named = {f"miss_rate_{_key(row.name)}": row.missed for row in rows if not row.equal}
     stops = {row.name: row.overall.share for row in rows if row.equal}
-    ratios = {"false_stop_rate": stops[EQUAL], **named}
+    real = found.as_they_are.share if found.as_they_are else 0.0
+    ratios = {
+        "false_stop_rate": max(stops[EQUAL], real),
+        "false_stop_rate_equal_models": stops[EQUAL],
+        "false_stop_rate_seeds": real,
+        **named,
+    }
     return ratios | ({"load_false_stop_rate": stops[EQUALLY_FAST]} if EQUALLY_FAST in stops else {})
 
 

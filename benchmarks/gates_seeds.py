@@ -24,7 +24,7 @@ from headgate.model.compute import choose_compute
 from headgate.model.network import Network, load_base_model
 from headgate.settings import Train
 
-STEPS, BATCH = 1_500, 64
+STEPS, BATCH = 500, 512
 Floats = NDArray[np.float32]
 Tell = Callable[[str], None]
 
@@ -64,10 +64,9 @@ def embedded(texts: Sequence[str], tokens: int, folder: Path, tell: Tell) -> Flo
 
 def _fitted(embeddings: Floats, codes: NDArray[np.int64], seed: int, tell: Tell) -> MLPClassifier:
     tell(f"training a head on {len(codes)} rows with seed {seed}")
-    epochs = max(12, STEPS * BATCH // len(codes))
-    head = MLPClassifier(
-        (256,), batch_size=BATCH, learning_rate_init=2e-3, max_iter=epochs, random_state=seed, tol=0, n_iter_no_change=epochs
-    )
+    epochs = max(25, STEPS * BATCH // len(codes))
+    given = {"batch_size": BATCH, "learning_rate_init": 2e-3, "alpha": 1e-3, "max_iter": epochs, "n_iter_no_change": epochs, "tol": 0}
+    head = MLPClassifier((256,), random_state=seed, **given)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is chosen, not awaited
         return head.fit(embeddings, codes)

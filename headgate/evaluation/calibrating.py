@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import beta
 
 from headgate.evaluation.calibration_report import Margins, Planted, Rate
@@ -22,9 +23,10 @@ from headgate.settings import Gates
 
 ACCURACY, MACRO_F1, LABEL = "accuracy_against_champion", "macro_f1_against_champion", "label_recall_against_champion"
 WITH_MARGIN = (ACCURACY, MACRO_F1, LABEL)
-TRIED = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15)
+TRIED = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 NOT_BELOW, FEW_POINTS, FIXED = "accuracy not below the champion's", "accuracy at most 2 points below", "accuracy above a fixed bound"
 FEW = 0.02
+Stops = NDArray[np.bool_]
 _SHARES_OF_WANTED = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0)
 
 
@@ -42,13 +44,12 @@ def run_trials(answers: Answers, name: str, seeds: Iterable[int], settings: Sequ
     return [try_gates(answers, draw(answers, np.random.default_rng(seed), size), settings) for seed in seeds]
 
 
-def pairs_as_they_are(answers: Answers, settings: Gates) -> Rate:
-    """Every ordered pair of seeds on the frozen rows themselves. The pairs share seeds: the interval is narrower than it should be."""
+def pairs_as_they_are(answers: Answers, settings: Sequence[Gates]) -> list[Outcome]:
+    """Every ordered pair of seeds on the frozen rows themselves, which is what a release of one seed after another would meet."""
     trials = (
         Trial(answers.truth, answers.seeds[i], answers.seeds[j], answers.floor) for i, j in permutations(range(len(answers.seeds)), 2)
     )
-    outcomes = [try_gates(answers, trial, [settings]) for trial in trials]
-    return rate_of([any(outcome.stopped[0].values()) for outcome in outcomes])
+    return [try_gates(answers, trial, settings) for trial in trials]
 
 
 def try_gates(answers: Answers, trial: Trial, settings: Sequence[Gates]) -> Outcome:
@@ -97,20 +98,24 @@ def tried_settings(present: Gates, wanted: float) -> list[Gates]:
     return [with_margins(present, _margins(wanted, m, m, m)) for m in TRIED]
 
 
-def recommend(outcomes: Sequence[Outcome], wanted: float) -> Margins | None:
+def recommend(outcomes: Sequence[Outcome], wanted: float, pairs: Sequence[Outcome] = ()) -> Margins | None:
     """The smallest margins that stop equally good models at most as often as wanted, from trials under `tried_settings`.
 
     All three gates get the same share of the wanted rate, as large as their sum allows; one standard error of the trials is left free.
+    `pairs`, real pairs of seeds, must keep to the wanted rate too: seeds may differ by more than chance, on single labels above all.
     None where not even the widest margins do.
     """
-    stopped = {gate: np.array([[one[gate] for one in outcome.stopped] for outcome in outcomes]) for gate in WITH_MARGIN}
+    stopped, real = _by_gate(outcomes), _by_gate(pairs)
     trials = len(outcomes)
     for part in _SHARES_OF_WANTED:
-        places = {gate: _first(found.mean(axis=0) <= part * wanted) for gate, found in stopped.items()}
+        places = {gate: _first(_within(found, part * wanted) & _within(real[gate], part * wanted)) for gate, found in stopped.items()}
         if None in places.values():
             continue
-        together = np.any([stopped[gate][:, place] for gate, place in places.items()], axis=0).mean()
-        if together + np.sqrt(together * (1 - together) / trials) <= wanted:
+        together, really = (
+            np.any([found[gate][:, place] for gate, place in places.items()], axis=0).sum() / max(1, len(found[ACCURACY]))
+            for found in (stopped, real)
+        )
+        if really <= wanted and together + np.sqrt(together * (1 - together) / trials) <= wanted:
             chosen = {gate: TRIED[place] for gate, place in places.items() if place is not None}
             return _margins(wanted, chosen[ACCURACY], chosen[MACRO_F1], chosen[LABEL])
     return None
@@ -132,11 +137,24 @@ def disagreement(answers: Answers) -> float:
     return float(np.mean([(answers.seeds[i] != answers.seeds[j]).mean() for i, j in pairs]))
 
 
+def _by_gate(outcomes: Sequence[Outcome]) -> dict[str, Stops]:
+    """Whether each gate stopped each trial (rows) under each of the tried settings (columns)."""
+    return {
+        gate: np.array([[one[gate] for one in outcome.stopped] for outcome in outcomes], dtype=bool).reshape(len(outcomes), len(TRIED))
+        for gate in WITH_MARGIN
+    }
+
+
+def _within(stopped: Stops, share: float) -> Stops:
+    """Under which of the tried settings at most this share of the trials was stopped."""
+    return np.asarray(stopped.sum(axis=0) <= share * len(stopped))
+
+
 def _margins(wanted: float, accuracy: float, macro_f1: float, label: float) -> Margins:
     return Margins(false_stop_share=wanted, max_accuracy_drop=accuracy, max_macro_f1_drop=macro_f1, max_label_recall_drop=label)
 
 
-def _first(good: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> int | None:
+def _first(good: Stops) -> int | None:
     return int(good.argmax()) if good.any() else None
 
 

@@ -56,7 +56,8 @@ def calibrate(answers: Answers, model: str, present: Gates, plan: Plan | None = 
     steps = _Steps(progress, sum(batch.trials for batch in (*first, *second)))
     with _pool(answers, plan.processes) as pool:
         choosing = _run(pool, first, calibrating.tried_settings(present, plan.wanted_false_stops), steps)[first[0]]
-        recommended = calibrating.recommend(choosing, plan.wanted_false_stops)
+        pairs = calibrating.pairs_as_they_are(answers, calibrating.tried_settings(present, plan.wanted_false_stops))
+        recommended = calibrating.recommend(choosing, plan.wanted_false_stops, pairs)
         settings = [present, calibrating.with_margins(present, recommended or calibrating.margins_of(present))]
         measured = _run(pool, second, settings, steps)
     tables = [
@@ -74,7 +75,7 @@ def calibrate(answers: Answers, model: str, present: Gates, plan: Plan | None = 
         recommended=recommended,
         at_present=tuple(tables[0]),
         at_recommended=tuple(tables[1]) if recommended else (),
-        as_they_are=calibrating.pairs_as_they_are(answers, settings[1]),
+        as_they_are=calibrating.rates_of(EQUAL, calibrating.pairs_as_they_are(answers, settings[1:])).overall,
         rows_needed=_rows_needed(answers, second, measured),
     )
 

@@ -58,7 +58,7 @@ def _margins(found: Calibration) -> Iterator[str]:
     yield ""
     if found.recommended is None:
         yield (
-            f"No margins up to 15 points stop equally good models in at most {found.wanted_false_stops:.0%} of the trials: "
+            f"No margins up to 30 points stop equally good models in at most {found.wanted_false_stops:.0%} of the trials: "
             "freeze more regression rows, or allow more false stops."
         )
     else:
@@ -86,7 +86,7 @@ def _tables(found: Calibration) -> Iterator[str]:
             yield ""
     if found.as_they_are:
         one = found.as_they_are
-        yield f"Each ordered pair of seeds on the frozen rows as they are: {one.stopped} of {one.trials} stopped."
+        yield f"Each ordered pair of seeds on the frozen rows as they are, at these margins: {one.stopped} of {one.trials} stopped."
         yield ""
 
 

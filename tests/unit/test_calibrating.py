@@ -146,9 +146,9 @@ def test_trials_are_the_same_for_the_same_seeds() -> None:
 
 def test_every_ordered_pair_of_seeds_is_looked_at_as_it_is() -> None:
     found = answers(rows_per_label=20)
-    assert pairs_as_they_are(found, SETTINGS).trials == 12
+    assert len(pairs_as_they_are(found, [SETTINGS])) == 12
     same = Answers(found.names, found.truth, found.seeds[[0, 0]], found.second[[0, 0]], found.floor)
-    assert pairs_as_they_are(same, SETTINGS).stopped == 0
+    assert rates_of(EQUAL, pairs_as_they_are(same, [SETTINGS])).overall.stopped == 0
 
 
 def outcomes(stopped_up_to: dict[str, list[float]]) -> list[Outcome]:
@@ -165,6 +165,14 @@ def test_the_recommended_margins_are_the_smallest_that_keep_the_wanted_rate() ->
     assert recommend(trials, wanted=0.02) == Margins(
         false_stop_share=0.02, max_accuracy_drop=0.05, max_macro_f1_drop=0.04, max_label_recall_drop=0.0
     )
+
+
+def test_margins_are_wide_enough_for_what_real_seeds_do_to_single_labels() -> None:
+    equal = outcomes({ACCURACY: [0.0] * 100, MACRO_F1: [0.0] * 100, LABEL: [0.0] * 100})
+    pairs = outcomes({ACCURACY: [0.0] * 12, MACRO_F1: [0.0] * 12, LABEL: [0.2] * 6 + [0.0] * 6})
+    found = recommend(equal, 0.05, pairs)
+    assert found is not None
+    assert (found.max_accuracy_drop, found.max_label_recall_drop) == (0.0, 0.2)
 
 
 def test_no_margin_is_recommended_where_none_keeps_the_wanted_rate() -> None:

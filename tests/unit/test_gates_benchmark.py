@@ -47,6 +47,8 @@ def calibration(recommended: Margins | None = MARGINS) -> Calibration:
 def test_every_planted_regression_has_a_rate_under_a_name_of_its_own() -> None:
     assert {name: round(value, 3) for name, value in gates.ratios_of(calibration()).items()} == {
         "false_stop_rate": 0.1,
+        "false_stop_rate_equal_models": 0.1,
+        "false_stop_rate_seeds": 0.0,
         "miss_rate_1_percent_flips": 0.2,
         "miss_rate_20_percent_flips": 0.2,
         "miss_rate_a_label_dropped": 0.2,
