@@ -132,7 +132,9 @@ def _draw_confusion(axes: Axes, title: str, level: Level, colours: Palette) -> N
         _write_margins(axes, level.labels, colours)
     names = level.label_names if len(level.label_names) <= _NAMES_UP_TO else ()
     size = 9 if len(level.label_names) <= _COUNTS_UP_TO else 4
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", color=colours.ink, fontsize=size, parse_math=False)
+    axes.set_xticks(
+        range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", color=colours.ink, fontsize=size, parse_math=False
+    )
     axes.set_yticks(range(len(names)), names, color=colours.ink, fontsize=size, parse_math=False)
     axes.tick_params(length=0)
     axes.set_xlabel("predicted label", color=colours.faint)
