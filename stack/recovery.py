@@ -23,12 +23,12 @@ log = logging.getLogger("headgate.recovery")
 def lost(run: FlowRun, alive: bool, now: datetime) -> bool:
     """Whether a run's process is gone although the run did not end; a run that was never given a process is none of ours.
 
-    A run that stays Pending was taken by a worker that died before it started the process.
+    A run that stays Pending was taken by a worker that died before it started the process, unless its process is only slow to start.
     """
     if run.state is None or run.state_type == StateType.CRASHED:
         return run.state is not None
     if run.state_type == StateType.PENDING:
-        return now - run.state.timestamp > LONGEST_PENDING
+        return not alive and now - run.state.timestamp > LONGEST_PENDING
     return run.state_type == StateType.RUNNING and bool(run.infrastructure_pid) and not alive
 
 

@@ -143,7 +143,7 @@ def _export(addresses: Addresses, settings: Settings) -> None:
     load_settings.cache_clear()  # the gateway's address is one of them
 
 
-def wait_for(pages: dict[str, str], processes: Processes, timeout_s: float = 120) -> None:
+def wait_for(pages: dict[str, str], processes: Processes, timeout_s: float = 300) -> None:
     """Wait until every page answers; Unavailable names those that do not, with the end of their log."""
     deadline = time.monotonic() + timeout_s
     missing = dict(pages)

@@ -102,20 +102,18 @@ def recommend(outcomes: Sequence[Outcome], wanted: float, pairs: Sequence[Outcom
     """The smallest margins that stop equally good models at most as often as wanted, from trials under `tried_settings`.
 
     All three gates get the same share of the wanted rate, as large as their sum allows; one standard error of the trials is left free.
-    `pairs`, real pairs of seeds, must keep to the wanted rate too: seeds may differ by more than chance, on single labels above all.
+    `pairs`, real pairs of seeds, are few, and must not certainly exceed the wanted rate (lower end of the 95% interval): seeds may differ
+    by more than chance, on single labels above all.
     None where not even the widest margins do.
     """
     stopped, real = _by_gate(outcomes), _by_gate(pairs)
     trials = len(outcomes)
     for part in _SHARES_OF_WANTED:
-        places = {gate: _first(_within(found, part * wanted) & _within(real[gate], part * wanted)) for gate, found in stopped.items()}
+        places = {gate: _first(_within(found, part * wanted) & _not_certainly_over(real[gate], wanted)) for gate, found in stopped.items()}
         if None in places.values():
             continue
-        together, really = (
-            np.any([found[gate][:, place] for gate, place in places.items()], axis=0).sum() / max(1, len(found[ACCURACY]))
-            for found in (stopped, real)
-        )
-        if really <= wanted and together + np.sqrt(together * (1 - together) / trials) <= wanted:
+        together = np.any([stopped[gate][:, place] for gate, place in places.items()], axis=0).mean()
+        if together + np.sqrt(together * (1 - together) / trials) <= wanted:
             chosen = {gate: TRIED[place] for gate, place in places.items() if place is not None}
             return _margins(wanted, chosen[ACCURACY], chosen[MACRO_F1], chosen[LABEL])
     return None
@@ -148,6 +146,10 @@ def _by_gate(outcomes: Sequence[Outcome]) -> dict[str, Stops]:
 def _within(stopped: Stops, share: float) -> Stops:
     """Under which of the tried settings at most this share of the trials was stopped."""
     return np.asarray(stopped.sum(axis=0) <= share * len(stopped))
+
+
+def _not_certainly_over(stopped: Stops, share: float) -> Stops:
+    return np.array([not len(stopped) or rate_of(column.tolist()).low <= share for column in stopped.T])
 
 
 def _margins(wanted: float, accuracy: float, macro_f1: float, label: float) -> Margins:

@@ -37,3 +37,8 @@ def test_a_run_that_stays_pending_was_taken_by_a_worker_that_died():
     taken = Pending()
     assert lost(_run(taken), False, taken.timestamp + timedelta(seconds=30)) is False
     assert lost(_run(taken), False, taken.timestamp + timedelta(minutes=3)) is True
+
+
+def test_a_run_that_stays_pending_because_its_process_is_slow_to_start_is_left_alone():
+    taken = Pending()
+    assert lost(_run(taken), True, taken.timestamp + timedelta(minutes=3)) is False
