@@ -7,6 +7,7 @@ from headgate.checkout import commit
 from headgate.data.table import DatasetTable
 from headgate.data.version import DataVersion
 from headgate.errors import NotFound, Refused
+from headgate.evaluation.behaviour import read_behaviour
 from headgate.lake import Lake
 from headgate.release.candidate import Candidate, Standing, candidate_key, save_outcome, standing
 from headgate.release.champion import champion
@@ -44,6 +45,8 @@ def production(settings: ModelSettings) -> str:
 def plan_candidate(model: str, started_by: str, retest: str | None) -> Candidate:
     """Name the candidate by what it would be made from."""
     lake, settings = the_lake(), load_settings().model(model)
+    if settings.behaviour_rows:
+        read_behaviour(settings.behaviour_rows)  # a fault in them is told now, not after the training
     data, regression = newest_data(lake, settings)
     key = candidate_key(data, regression, settings)
     if retest:

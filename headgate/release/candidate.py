@@ -46,11 +46,13 @@ class Standing(Record):
 
 
 def candidate_key(data: DataVersion, regression: DataVersion, settings: ModelSettings) -> str:
-    """16 hex digits over all that training and testing depend on: data, frozen rows, the model's settings and private packages."""
+    """16 hex digits over all that training and testing depend on: data, frozen and behavioural rows, settings, private packages."""
     parts: dict[str, Any] = {"data": data.digest, "regression": regression.digest}
     parts |= settings.model_dump(mode="json", include={"train", "filters", "gates", "labels", "data_checks"})
     if packages := settings.bundle.private_packages:
         parts["private_packages"] = sources_digest(packages)
+    if settings.behaviour_rows is not None:
+        parts["behaviour_rows"] = sources_digest([settings.behaviour_rows])
     return hashlib.sha256(canonical(parts)).hexdigest()[:16]
 
 

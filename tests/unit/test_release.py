@@ -155,6 +155,17 @@ def test_rolling_back_a_rollback_works(lake):
     assert (live.release, live.previous) == ("r2", ("r1",))
 
 
+def test_the_candidate_key_changes_with_the_behavioural_rows(tmp_path):
+    rows = tmp_path / "behaviour.jsonl"
+    rows.write_text("first")
+    settings = ModelSettings(dataset="replies", behaviour_rows=rows)
+    before = candidate_key(DATA, FROZEN, settings)
+    assert before == candidate_key(DATA, FROZEN, settings)
+    assert before != candidate_key(DATA, FROZEN, ModelSettings(dataset="replies"))
+    rows.write_text("second")
+    assert candidate_key(DATA, FROZEN, settings) != before
+
+
 def test_the_candidate_key_changes_with_data_and_training_but_not_with_the_load_test():
     settings = ModelSettings(dataset="replies")
     key = candidate_key(DATA, FROZEN, settings)
