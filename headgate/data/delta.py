@@ -19,6 +19,7 @@ from headgate.lake import Lake
 T = TypeVar("T")
 METADATA = "headgate"
 ATTEMPTS = 30
+REMOVED = "headgate_removed"
 KEPT_FOR_EVER = {
     "delta.enableChangeDataFeed": "true",
     "delta.enableExpiredLogCleanup": "false",
@@ -62,6 +63,21 @@ def upsert(lake: Lake, key: str, table: DeltaTable, rows: pa.Table, matched_by: 
     with _translated(lake, key):
         merge = table.merge(rows, predicate, source_alias="new", target_alias="old", commit_properties=_commit(metadata))
         merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+def replace(lake: Lake, key: str, table: DeltaTable, rows: pa.Table, removed: list[str], metadata: dict[str, Any]) -> None:
+    """Write rows over those of the same id and remove the rows with the ids `removed`, in one commit on top of this very version."""
+    gone = pa.table({"id": pa.array(removed, pa.string())})
+    marks = [pa.array([mark] * count) for mark, count in ((False, len(rows)), (True, len(removed)))]
+    source = pa.concat_tables(
+        [part.append_column(REMOVED, mark.cast(pa.bool_())) for part, mark in zip((rows, gone), marks, strict=True)],
+        promote_options="default",
+    )
+    columns = {name: f"new.{name}" for name in rows.column_names}
+    with _translated(lake, key):
+        merge = table.merge(source, "old.id = new.id", source_alias="new", target_alias="old", commit_properties=_commit(metadata))
+        merge = merge.when_matched_delete(f"new.{REMOVED}").when_matched_update(columns)
+        merge.when_not_matched_insert(columns, f"NOT new.{REMOVED}").execute()
 
 
 def read(table: DeltaTable, schema: pa.Schema) -> pa.Table:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from headgate.data import delta
 from headgate.data.rows import Annotation, digest_of, row_hash
 from headgate.data.version import DataVersion, checked_name
-from headgate.errors import BadInput, NotFound
+from headgate.errors import BadInput, NotFound, Stale
 from headgate.lake import Lake
 
 FROZEN = "frozen"
@@ -78,8 +78,7 @@ class DatasetTable:
 
     def load(self, version: int | None = None) -> pd.DataFrame:
         """The rows of a data version (None: the newest) in the order of their ids; NotFound names the versions that exist."""
-        table = delta.open_version(self.lake, self.key, self._existing(version).version)
-        return _frame(delta.read(table, SCHEMA).sort_by("id"))[ROW_COLUMNS]
+        return _frame(self._rows(self._existing(version).version).sort_by("id"))[ROW_COLUMNS]
 
     def merge(self, rows: Iterable[Annotation], arrived: str | None = None) -> MergeResult:
         """Add new ids and replace those annotated earlier, or at the same time but arrived earlier; no change makes no new version."""
@@ -116,6 +115,58 @@ class DatasetTable:
         return (
             found.rename(columns={"_commit_version": "version"}).drop(columns=["_change_type", "_commit_timestamp"]).reset_index(drop=True)
         )
+
+    def restore(self, version: int, onto: DataVersion) -> MergeResult:
+        """Make a new version with the content of an old one on top of `onto`, the newest that the caller saw; Stale if it is not any more.
+
+        Nothing is rewritten: what is taken back stays in the history of its rows. An equal content makes no new version.
+        """
+        return delta.retried(lambda: self._restore_once(self._existing(version), onto))
+
+    def _restore_once(self, old: DataVersion, onto: DataVersion) -> MergeResult:
+        table = delta.open_table(self.lake, self.key)
+        assert table is not None
+        self._refuse_frozen(table)
+        if (newest := self._latest(table)) != onto:
+            raise Stale(
+                f"data set {self.dataset}: expected version {onto.version} to be the newest, found {newest.version}; "
+                f"see what came: `headgate data diff {onto.version} {newest.version}`, then restore again"
+            )
+        wanted, there = self._rows(old.version), delta.read(table, SCHEMA)
+        before, after = _hashes(there), _hashes(wanted)
+        removed = sorted(before.keys() - after.keys())
+        written = {row_id for row_id, found in after.items() if before.get(row_id) != found}
+        counts = {"added": len(written - before.keys()), "corrected": len(written & before.keys()), "removed": len(removed)}
+        if not written and not removed:
+            return MergeResult(version=onto, previous=onto, unchanged=len(before))
+        metadata = {"digest": old.digest, "rows": old.rows, "restored": old.version}
+        rows = wanted.filter(pc.is_in(wanted["id"], pa.array(sorted(written), pa.string())))
+        delta.replace(self.lake, self.key, table, rows, removed, metadata)
+        version = DataVersion(dataset=self.dataset, version=table.version(), digest=old.digest, rows=old.rows)
+        return MergeResult(version=version, previous=onto, unchanged=len(after) - len(written), **counts)
+
+    def made(self) -> list[tuple[DataVersion, datetime, int | None]]:
+        """Every data version, oldest first, with the time when it was made, and the version that it restored if it did."""
+        table = delta.open_table(self.lake, self.key)
+        commits = [entry for entry in table.history() if delta.METADATA in entry] if table else []
+        return [
+            (
+                DataVersion(dataset=self.dataset, version=entry["version"], **entry[delta.METADATA]),
+                datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
+                entry[delta.METADATA].get("restored"),
+            )
+            for entry in reversed(commits)
+        ]
+
+    def _rows(self, version: int) -> pa.Table:
+        """Every row as the table holds it; NotFound if a vacuum gave this version up."""
+        try:
+            return delta.read(delta.open_version(self.lake, self.key, version), SCHEMA)
+        except FileNotFoundError:
+            raise NotFound(
+                f"data set {self.dataset}: version {version} cannot be loaded any more, `headgate data vacuum` removed its files; "
+                "what changed in it is still told by `headgate data diff` and `headgate data show ID --history`"
+            ) from None
 
     def _merge_once(self, arrivals: dict[str, _Arrival]) -> MergeResult:
         table = delta.open_table(self.lake, self.key)
@@ -180,6 +231,10 @@ def _held(table: DeltaTable, ids: list[str]) -> dict[str, tuple[datetime, str, i
     found = delta.read(table, columns)
     matching = found.filter(pc.is_in(found["id"], pa.array(ids, pa.string()))).to_pylist()
     return {row["id"]: (row["annotated_at"], row["arrived"], int(row["row_hash"], 16)) for row in matching}
+
+
+def _hashes(rows: pa.Table) -> dict[str, str]:
+    return dict(zip(rows["id"].to_pylist(), rows["row_hash"].to_pylist(), strict=True))
 
 
 def _table(arrivals: list[_Arrival]) -> pa.Table:
