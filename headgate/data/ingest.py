@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from headgate.data.landing import LandedFile, ingested_key, pending
 from headgate.data.parsing import ParsedFile, parse_file
 from headgate.data.quarantine import quarantine, quarantined
+from headgate.data.quarantine_decisions import land_decided
 from headgate.data.rows import Annotation
 from headgate.data.table import DatasetTable, MergeResult
 from headgate.data.version import DataVersion
@@ -42,6 +43,7 @@ class IngestResult(BaseModel):
 
 def ingest(lake: Lake, dataset: str, labels: Collection[str] = ()) -> IngestResult:
     """Merge every pending file of a data set; with labels given, rows with any other label are quarantined."""
+    land_decided(lake, dataset)
     files: Parsed = [(file, parse_file(file.name, file.data, labels)) for file in pending(lake, dataset)]
     table = DatasetTable(lake, dataset)
     merges = [table.merge_arrivals(rows) for rows in _rounds(files)]

@@ -1,7 +1,11 @@
-"""Rows that were refused, with file, line and reason, in the Delta table `<lake>/quarantine/<dataset>`."""
+"""Rows that were refused, with file, line and reason, in the Delta table `<lake>/quarantine/<dataset>`.
+
+A row leaves the quarantine when a person decides about it (`headgate.data.quarantine_decisions`); the table itself keeps it.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 import pandas as pd
 import pyarrow as pa
@@ -33,11 +37,33 @@ def quarantine(lake: Lake, dataset: str, bad: Iterable[tuple[str, str, BadRow]])
 
 
 def quarantined(lake: Lake, dataset: str) -> pd.DataFrame:
-    """Every refused row with file, line, raw, reason and landed_at, as they came."""
+    """Every refused row that nobody decided about, with file, line, raw, reason and landed_at, as they came."""
+    return with_ids(lake, dataset)[COLUMNS]
+
+
+def with_ids(lake: Lake, dataset: str) -> pd.DataFrame:
+    """The same rows with the file's sha256 and the `id` by which a person names a row: 12 digits of the sha256 and the line."""
     table = delta.open_table(lake, _key(dataset))
     rows = delta.read(table, SCHEMA) if table else SCHEMA.empty_table()
     frame: pd.DataFrame = rows.sort_by([("landed_at", "ascending"), ("file", "ascending"), ("line", "ascending")]).to_pandas()
-    return frame[COLUMNS]
+    ids = [refused_id(sha256, line) for sha256, line in zip(frame["sha256"], frame["line"], strict=True)]
+    frame = frame.assign(id=pd.Series(ids, index=frame.index, dtype=object))
+    return frame[~frame["id"].isin(decided(lake, dataset))].reset_index(drop=True)
+
+
+def refused_id(sha256: str, line: int) -> str:
+    """How a person names a refused row."""
+    return f"{sha256[:12]}-{line}"
+
+
+def decided(lake: Lake, dataset: str) -> set[str]:
+    """The ids of the rows that somebody decided about."""
+    return {PurePosixPath(key).stem for key in lake.keys(decisions(dataset))}
+
+
+def decisions(dataset: str) -> str:
+    """Key of the folder with one record a decision."""
+    return f"quarantine-decisions/{checked_name(dataset)}"
 
 
 def _add(lake: Lake, key: str, records: dict[tuple[str, int], dict[str, object]]) -> None:
