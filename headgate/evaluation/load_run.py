@@ -87,7 +87,7 @@ def _part(lanes: list[int], duration_s: float, settings: LoadTest, texts: int) -
 
 def _limit_s(plan: dict[str, Any], settings: LoadTest) -> float:
     """Seconds after which Locust is surely stuck."""
-    parts = sum(part["rounds"] / part["rate_per_s"] + REQUEST_TIMEOUT_S for part in plan["parts"])
+    parts: float = sum(part["rounds"] / part["rate_per_s"] + REQUEST_TIMEOUT_S for part in plan["parts"])
     roles = len({lane["role"] for lane in plan["lanes"]})
     return parts + roles * settings.stairs_max_steps * (settings.stairs_step_s + REQUEST_TIMEOUT_S) + START_AND_STOP_S
 

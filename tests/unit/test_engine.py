@@ -41,7 +41,7 @@ def last_line(bundle: Path) -> str:
 
 
 def decided(classifier: Path, rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Rows that the tiny classifier is sure enough about: eight bits may turn a tie, and which rows tie depends on the CPU it was trained on."""
+    """Rows that the tiny classifier is sure enough about: eight bits may turn a tie, and which rows tie depends on the training CPU."""
     chances = np.sort(TransformerClassifier.load(classifier).predict_proba([text for text, _ in rows]), axis=1)
     return [row for row, gap in zip(rows, chances[:, -1] - chances[:, -2], strict=True) if gap > 0.05]
 
