@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.models import OptionInfo
 
+from headgate.data_commands import app as data_app
 from headgate.errors import HeadgateError
 from headgate.gates_command import app as gates_app
-from headgate.settings import Train, load_settings
+from headgate.settings import Train
 from headgate.signing_commands import sign, verify
 from headgate.wrap_command import wrap
 
@@ -28,7 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Look at data sets: versions, labels, rows in quarantine.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(gates_app, name="gates")
 app.command()(wrap)
@@ -182,59 +182,6 @@ def ship_log(
         typer.echo(ship_once(open_lake(to), log_dir, keep_days))
     else:
         ship_again_and_again(open_lake(to), log_dir, keep_days, every_s, typer.echo)
-
-
-@data_app.command("list")
-def list_datasets() -> None:
-    """Each model's data set with its newest version.
-
-    \b
-    headgate data list
-    """
-    from headgate.data.table import DatasetTable
-    from headgate.lake import open_lake
-
-    settings = load_settings()
-    for name, model in sorted(settings.models.items()):
-        found = DatasetTable(open_lake(settings.lake), model.dataset).latest()
-        state = f"version {found.version}, {found.rows} rows" if found else "no version yet: `headgate ingest FILES` makes one"
-        typer.echo(f"{model.dataset} (model {name}): {state}")
-
-
-@data_app.command()
-def show(
-    dataset: Annotated[str, typer.Argument(help="name of the data set", show_default=False)],
-    version: Annotated[int | None, typer.Option(help="the newest if left out")] = None,
-) -> None:
-    """The versions of a data set, and the rows by label of one of them.
-
-    \b
-    headgate data show replies --version 0
-    """
-    from headgate.data.table import DatasetTable
-    from headgate.lake import open_lake
-
-    table = DatasetTable(open_lake(load_settings().lake), dataset)
-    frame = table.load(version)
-    for known in table.versions():
-        typer.echo(f"version {known.version}: {known.rows} rows, digest {known.digest[:12]}")
-    typer.echo(f"labels of version {'latest' if version is None else version}:")
-    for label, rows in frame["label"].value_counts().items():
-        typer.echo(f"{rows:8d}  {label}")
-
-
-@data_app.command()
-def quarantine(dataset: Annotated[str, typer.Argument(help="name of the data set", show_default=False)]) -> None:
-    """The rows that were refused, each with file, line and reason.
-
-    \b
-    headgate data quarantine replies
-    """
-    from headgate.data.quarantine import quarantined
-    from headgate.lake import open_lake
-
-    for row in quarantined(open_lake(load_settings().lake), dataset).to_dict("records"):
-        typer.echo(f"{row['file']}, line {row['line']}: {row['reason']}")
 
 
 def _epochs(given: str) -> int | str:

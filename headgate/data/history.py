@@ -60,8 +60,8 @@ def _label_counts(feed: pd.DataFrame, versions: list[int]) -> Iterator[tuple[int
     """The rows by label after each version, from the whole feed in order."""
     steps = feed["_change_type"].map(dict.fromkeys(CAME, 1) | dict.fromkeys(WENT, -1))
     moved: dict[int, Counter[str]] = defaultdict(Counter)
-    for (version, label), step in steps.groupby([feed["_commit_version"], feed["label"]]).sum().to_dict().items():
-        moved[version][label] = int(step)
+    for version, label, step in zip(feed["_commit_version"], feed["label"], steps, strict=True):
+        moved[version][label] += step
     total: Counter[str] = Counter()
     for version in versions:
         total.update(moved[version])
