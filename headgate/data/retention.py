@@ -6,7 +6,7 @@ by Spark, delta-rs or Databricks with its defaults leaves every version loadable
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -73,13 +73,19 @@ def plan_vacuum(
     if only:
         fates = [fate if fate.data.version in only else fate.model_copy(update={"kept_because": ("not asked for",)}) for fate in fates]
     kept = {fate.data.version for fate in fates if fate.kept_because}
+    commits = read_log(table.lake, table.key)
+    unneeded = removable(commits, kept, now - timedelta(days=keep_days))
     there = {PurePosixPath(key).name for key in table.lake.keys(table.key)}
-    files = {
-        path: size
-        for path, size in removable(read_log(table.lake, table.key), kept, now - timedelta(days=keep_days)).items()
-        if path in there
-    }
-    return VacuumPlan(dataset=table.dataset, fates=tuple(fates), files=files)
+    files = {path: size for path, size in unneeded.items() if path in there}
+    return VacuumPlan(dataset=table.dataset, fates=tuple(_weighed(fates, commits, unneeded)), files=files)
+
+
+def _weighed(fates: list[VersionFate], commits: list[Commit], unneeded: Collection[str]) -> Iterator[VersionFate]:
+    """The same fates, where a version that loses no file is kept."""
+    losing = {commit.version for commit, live in _living(commits) if not live.keys().isdisjoint(unneeded)}
+    for fate in fates:
+        free = not fate.kept_because and fate.data.version not in losing
+        yield fate.model_copy(update={"kept_because": ("every file of it is needed otherwise",)}) if free else fate
 
 
 def judged(
@@ -103,11 +109,10 @@ def removable(commits: list[Commit], kept: Collection[int], before: datetime) ->
 
     A file that was live after `before` stays: somebody may read it still, for one a writer that began on a compaction.
     """
-    live: dict[str, int] = {}
+    live: Mapping[str, int] = {}
     every: dict[str, int] = {}
     needed: set[str] = set()
-    for commit in commits:
-        live = {path: size for path, size in live.items() if path not in commit.removed} | dict(commit.added)
+    for commit, live in _living(commits):
         every |= commit.added
         needed |= commit.fed
         if commit.at > before:
@@ -115,6 +120,14 @@ def removable(commits: list[Commit], kept: Collection[int], before: datetime) ->
         if commit.version in kept:
             needed |= live.keys()
     return {path: size for path, size in sorted(every.items()) if path not in needed | live.keys()}
+
+
+def _living(commits: list[Commit]) -> Iterator[tuple[Commit, dict[str, int]]]:
+    """Each commit with the files, and their bytes, that the table consists of after it."""
+    live: dict[str, int] = {}
+    for commit in commits:
+        live = {path: size for path, size in live.items() if path not in commit.removed} | dict(commit.added)
+        yield commit, live
 
 
 def remove(lake: Lake, plan: VacuumPlan) -> int:

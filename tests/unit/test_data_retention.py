@@ -32,8 +32,9 @@ def test_files_that_only_given_up_versions_need_are_removed_and_everything_else_
     kept = {version: contents(table, version) for version in (2, 4)}
     told = (versions_made(table), difference(table, 0, 4), [str(one) for one in row_history(table, "a")])
     plan = plan_vacuum(table, {2: ["release r names it"]}, LATER, keep_days=30)
-    assert plan.given_up == [0, 1]
-    assert [fate.kept_because for fate in plan.fates] == [(), (), ("release r names it",), ("it is the newest",)]
+    needed = ("every file of it is needed otherwise",)
+    assert [fate.kept_because for fate in plan.fates] == [needed, needed, ("release r names it",), ("it is the newest",)]
+    assert len(plan.files) == 1
     before = set(lake.keys("datasets/replies"))
     assert remove(lake, plan) == len(plan.files)
     assert before - set(lake.keys("datasets/replies")) == {f"datasets/replies/{name}" for name in plan.files}
@@ -49,7 +50,7 @@ def give_up_all(lake: Lake) -> DatasetTable:
         table.merge([row("a", label, day=day)])
     table.merge([row("a", "w", day=9)])
     plan = plan_vacuum(table, {}, LATER, keep_days=30)
-    assert plan.given_up == [0, 1, 2]
+    assert plan.given_up == [1, 2]
     assert len(plan.files) == 2
     assert remove(lake, plan) == 2
     return table
@@ -70,7 +71,7 @@ def test_a_version_that_was_given_up_says_so_and_its_history_stays(lake: Lake) -
     assert [one["label"] for one in row_history(table, "a")] == ["x", "y", "z", "w"]
     assert [one.kind for one in difference(table, 1, 2)] == ["corrected"]
     again = plan_vacuum(table, {}, LATER, keep_days=30)
-    assert again.files == {}
+    assert (again.files, again.given_up) == ({}, [1, 2])
     assert remove(lake, again) == 0
 
 
@@ -105,7 +106,10 @@ def test_a_version_that_a_release_names_is_refused_with_the_name_of_the_release(
     assert folder_lake.keys("datasets/replies") == before
     plan = plan_vacuum(table, held, LATER, keep_days=30, only=[2])
     assert plan.given_up == [2]
-    assert plan_vacuum(table, held, LATER, keep_days=30).given_up == [0, 2]
+    remove(folder_lake, plan)
+    assert [len(table.load(version)) for version in (0, 1, 4)] == [2, 3, 4]
+    with pytest.raises(NotFound, match="version 2 cannot be loaded any more"):
+        table.load(2)
 
 
 def test_a_version_that_was_the_newest_lately_is_kept_since_a_training_may_read_it(folder_lake: Lake) -> None:
