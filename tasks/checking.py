@@ -17,7 +17,8 @@ def check_data(candidate: Candidate) -> DataCheckReport:
     lake, settings = the_lake(), load_settings().model(candidate.model)
     table = DatasetTable(lake, settings.dataset)
     data = table.load(candidate.data_version.version)
-    before = table.load(candidate.data_version.version - 1) if candidate.data_version.version else None
+    earlier = [one.version for one in table.versions() if one.version < candidate.data_version.version]
+    before = table.load(earlier[-1]) if earlier else None
     out = workplace(candidate.key) / "checks"
     regression = load_frozen(lake, settings.regression_set)
     report = check_annotations(data, before, regression, settings.data_checks, settings.labels, out)
