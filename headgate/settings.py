@@ -170,7 +170,7 @@ class Approval(Section):
 
     signatures: int = Field(0, ge=0, le=20, description="0: the form's answer counts; N: N people sign with `headgate approve --key`")
     allowed_signers: Path = Field(Path("allowed_signers"), description="whose SSH keys count, in the form of ssh-keygen(1)")
-    timeout_days: float = Field(7, gt=0, description="an answer, an approval and a signature each count for so long")
+    timeout_days: float = Field(7, gt=0, le=3650, description="an answer, an approval and a signature each count for so long")
     forbid_self_approval: bool = Field(False, description="who started the training may not approve; an automation forbids nobody")
     auto_after: AutoAfter | None = Field(None, description="when the gates may answer without a person; off by default")
 

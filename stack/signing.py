@@ -8,6 +8,7 @@ from headgate.errors import Refused
 from headgate.lake import Lake
 from headgate.release.approval import Answer, decision_of, faults
 from headgate.release.audit import append, entries, over
+from headgate.release.binding import require_evidence
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release
 from headgate.release.signatures import Signatures, Signer, how_to_sign, sign_release, signatures
@@ -42,6 +43,7 @@ def _check(lake: Lake, release: Release, answer: Answer, settings: ModelSettings
     live = champion(lake, release.model, settings.rollout.stages[-1].environment)
     if found := faults(answer, release, live.release if live else None, settings.approval, timedelta()):
         raise Refused(f"release {release.id[:12]}: {'; '.join(found)}")
+    require_evidence(lake, release)
 
 
 def _log(lake: Lake, release: Release, signer: Signer) -> None:

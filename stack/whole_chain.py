@@ -14,6 +14,8 @@ from headgate.data.landing import land, pending
 from headgate.data.parsing import read_rows
 from headgate.errors import BadInput, NotFound, Refused
 from headgate.release.approval import Answer, decision_of
+from headgate.release.audit import entries, rolled_back_so
+from headgate.release.binding import require_evidence
 from headgate.release.candidate import Standing, candidate_key, standing
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, resolve
@@ -126,11 +128,15 @@ def send(run_id: UUID, decision: str, who: str, why: str) -> bool:
 
 
 def check_answer(release: Release, decision: Literal["approve", "reject"], who: str, why: str) -> None:
-    """Refused at once, with every reason, if the flow would refuse the answer."""
+    """Refused at once, with every reason, if the flow would refuse the answer, or if the evidence is not what the release names."""
+    if release.verdict != "passed":
+        raise Refused(f"release {release.id[:12]} is stopped already: its tests {release.verdict}; nothing is left to decide")
     if decision_of(the_lake(), release.id):
         raise Refused(f"release {release.id[:12]} is decided already; see `headgate audit`")
     if found := judge_answer(release, Answer(decision=decision, approver=who, reason=why), timedelta()):
         raise Refused(f"release {release.id[:12]}: {'; '.join(found)}")
+    if decision == "approve":
+        require_evidence(the_lake(), release)
 
 
 def follow(run_id: UUID, say: Say) -> None:
@@ -206,13 +212,20 @@ def retest(release_id: str, started_by: str, say: Say) -> int:
 
 
 def roll_back(model: str, who: str, why: str, to: str | None, say: Say) -> int:
-    """Go back to an earlier release everywhere."""
+    """Go back to an earlier release everywhere; the same command again, after it was cut off, is the same rollback."""
     lake, settings = the_lake(), load_settings().model(model)
     before = champion(lake, model, production(settings))
+    if before and to is None and rolled_back_so(entries(lake), before, who, why):
+        say(
+            f"{model}: this rollback is done already: release {before.release[:12]} is champion in {production(settings)} since "
+            f"{before.since:%Y-%m-%d %H:%M}; to go back from it as well, give another reason or --to RELEASE"
+        )
+        return 0
     wanted = resolve(lake, to) if to else (before.previous[0] if before and before.previous else None)
-    if wanted is None:
+    if before is None or wanted is None:
         raise NotFound(f"{model}: expected an earlier release to go back to, found none")
-    follow(start_run("rollback_release", {"model": model, "who": who, "reason": why, "to": wanted}), say)
+    key = f"rollback-{model}-{before.release}-{before.since.isoformat()}-{wanted}"
+    follow(start_run("rollback_release", {"model": model, "who": who, "reason": why, "to": wanted}, key), say)
     now = champion(lake, model, production(settings))
     done = now is not None and now.release == wanted
     say(f"{model}: release {now.release[:12] if now else 'none'} is champion in {production(settings)}")

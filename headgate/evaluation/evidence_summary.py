@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from headgate.evaluation.evidence_record import Evidence, heading
-from headgate.evaluation.report import GateResult, Level
+from headgate.evaluation.gates import points
+from headgate.evaluation.report import Comparison, GateResult, Level
 
 
 def headline(evidence: Evidence) -> str:
@@ -16,7 +17,18 @@ def headline(evidence: Evidence) -> str:
         return f"{start} There is no champion yet; the linear floor is what it is compared with."
     return (
         f"{start} Against the champion on {paired.rows:,} rows it loses {paired.harmful:,} right answers and gains {paired.beneficial:,}."
+        f"{_unsure(paired)}"
     )
+
+
+def _unsure(paired: Comparison) -> str:
+    """How many labels the rows cannot settle, and the largest fall among them."""
+    unsure = [change for change in paired.labels if change.verdict == "inconclusive"]
+    if not unsure:
+        return ""
+    worst = min(unsure, key=lambda change: change.recall.difference)
+    told = f" {len(unsure)} of {len(paired.labels)} labels have too few rows to be sure of"
+    return f"{told}; the lowest: {worst.label}, recall {points(worst.recall.difference)} on {worst.rows} rows."
 
 
 def summary_markdown(evidence: Evidence, page: str | None = None) -> str:

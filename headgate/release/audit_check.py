@@ -1,7 +1,8 @@
 """What the chain of the audit log cannot show by itself: a missing or changed end, and signatures.
 
 The chain proves every entry but the last ones. Those are held against the records that they tell of: each decision, each champion and
-each signature must have its entry. Who can delete entries and those records together leaves no trace in the lake; keep the log where
+each signature must have its entry, and each entry its record: what was decided, signed or promoted must still be there as it was, with the
+evidence page that it was about. Who can delete entries and those records together leaves no trace in the lake; keep the log where
 it cannot be deleted (S3 Object Lock, a copy elsewhere) if that matters.
 """
 
@@ -15,9 +16,10 @@ from headgate.lake import Lake
 from headgate.release import ssh_signature
 from headgate.release.approval import Decision, decision_of
 from headgate.release.audit import AuditEntry
+from headgate.release.binding import require_evidence
 from headgate.release.champion import Champion
 from headgate.release.record import Release, folder, load_release, release_ids
-from headgate.release.signatures import SignedStatement, statement_fault
+from headgate.release.signatures import SignedStatement, signature_key, statement_fault
 from headgate.settings import Approval as ApprovalPolicy
 from headgate.settings import ModelSettings
 
@@ -25,6 +27,7 @@ from headgate.settings import ModelSettings
 def faults_of(lake: Lake, log: Sequence[AuditEntry], models: dict[str, ModelSettings]) -> list[str]:
     """Everything that the log should tell and does not, and every signature that does not verify; empty where all is well."""
     found = [fault for name in release_ids(lake) for fault in _release_faults(lake, name, log, models)]
+    found += [fault for entry in log if (fault := _entry_fault(lake, entry))]
     return found + [fault for key in lake.keys("champions") if (fault := _champion_fault(lake, key, log))]
 
 
@@ -38,6 +41,35 @@ def _release_faults(lake: Lake, name: str, log: Sequence[AuditEntry], models: di
     found = [_decision_fault(decision, log) if decision else None]
     found += [_signature_fault(data, release, policy, log) for data in kept]
     return [f"release {name[:12]}: {fault}" for fault in found if fault]
+
+
+def _entry_fault(lake: Lake, entry: AuditEntry) -> str | None:
+    """Why the records do not bear out an entry."""
+    subject = f"audit entry {entry.number} ({entry.action} {entry.release[:12]})"
+    if lake.get(f"{folder(entry.release)}/release.json") is None:
+        return f"{subject}: expected the release's record, found none"
+    try:
+        release, decision = load_release(lake, entry.release), decision_of(lake, entry.release)
+    except (HeadgateError, ValidationError):
+        return None  # the release's own check says what is wrong with its records
+    fault = _unborne(lake, entry, release, decision)
+    return f"{subject}: {fault}" if fault else None
+
+
+def _unborne(lake: Lake, entry: AuditEntry, release: Release, decision: Decision | None) -> str | None:
+    found = decision.decision if decision else "none"
+    if entry.action in ("approve", "reject") and found != entry.action:
+        return f"expected the archived decision '{entry.action}', found {found}"
+    if entry.action == "sign" and lake.get(signature_key(entry.release, entry.who)) is None:
+        return f"expected the signature of {entry.who}, found none"
+    if entry.action == "promote" and (found != "approve" or release.verdict != "passed"):
+        return f"expected a release that passed and was approved, found one whose tests {release.verdict} and whose decision is {found}"
+    try:
+        if entry.action == "approve":
+            require_evidence(lake, release)
+    except HeadgateError as fault:
+        return str(fault)
+    return None
 
 
 def _decision_fault(decision: Decision, log: Sequence[AuditEntry]) -> str | None:

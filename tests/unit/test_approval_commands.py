@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from made_up_release import NOW, POLICY, RELEASE, YES
+from made_up_release import NOW, POLICY, YES, keep
+from made_up_release import WITH_PAGE as RELEASE
 from typer.testing import CliRunner
 
 from headgate.errors import Refused
@@ -29,7 +30,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     monkeypatch.delenv("HEADGATE_TOML", raising=False)
     load_settings.cache_clear()
     found = open_lake("lake")
-    save_release(found, SUBJECT)
+    keep(found, SUBJECT)
     yield found
     load_settings.cache_clear()
 

@@ -4,15 +4,16 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from made_up_release import NOW, POLICY, RELEASE, YES
+from made_up_release import NOW, PAGE, POLICY, YES, keep
+from made_up_release import WITH_PAGE as RELEASE
 
 from headgate.errors import BadInput
 from headgate.lake import FolderLake
 from headgate.release.approval import archive, decide
-from headgate.release.audit import append, entries, over
+from headgate.release.audit import append, entries, over, rolled_back_so
 from headgate.release.audit_check import audit_json, audit_lines, faults_of
 from headgate.release.champion import crown
-from headgate.release.record import save_release
+from headgate.release.record import folder, save_release
 
 SHORT = RELEASE.id[:12]
 
@@ -28,7 +29,7 @@ def _entry(lake, action="approve", **changed):
 
 def _decided(lake):
     """A release that was approved and promoted, as the flows record it."""
-    save_release(lake, RELEASE)
+    keep(lake, RELEASE)
     decision = archive(lake, decide(YES, RELEASE, NOW, POLICY))
     about = {"who": decision.approver, "reason": decision.reason, "now": decision.decided_at, "release": RELEASE.id, "over": over(RELEASE)}
     _entry(lake, **about)
@@ -107,7 +108,7 @@ def test_a_log_that_was_emptied_is_noticed_by_the_decision_too(lake):
 
 
 def test_a_last_entry_that_was_changed_is_noticed_by_the_decision(lake):
-    save_release(lake, RELEASE)
+    keep(lake, RELEASE)
     decision = archive(lake, decide(YES, RELEASE, NOW, POLICY))
     _entry(lake, who=decision.approver, reason=decision.reason, now=NOW + timedelta(days=1), release=RELEASE.id)
     assert faults_of(lake, entries(lake), {}) == [
@@ -128,7 +129,7 @@ def test_the_log_says_who_what_when_why_and_over_what(lake):
     _decided(lake)
     assert audit_lines(entries(lake)) == [
         f"2026-05-01 12:00:00 replies approve {SHORT} by grace@example.com: looks right",
-        f"    over bundle {'b' * 12}, data replies@0 {'d' * 30}, evidence {'f' * 12}, champion none",
+        f"    over bundle {'b' * 12}, data replies@0 {'d' * 30}, evidence {RELEASE.evidence_digest[:12]}, champion none",
         f"2026-05-01 12:00:00 replies promote in production {SHORT} by automation:rollout: why",
     ]
 
@@ -146,3 +147,44 @@ def test_the_log_as_json_has_hashes_and_faults(lake):
     assert told["faults"] == ["something"]
     assert (told["entries"][0]["hash"], told["entries"][0]["who"], told["entries"][0]["over"]) == (entry.hash, "ada", None)
     assert datetime.fromisoformat(told["entries"][0]["at"]) == datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ("approval.json", "(approve {short}): expected the archived decision 'approve', found none"),
+        ("release.json", "(approve {short}): expected the release's record, found none"),
+    ],
+)
+def test_an_entry_whose_record_is_gone_is_noticed(lake, key, fault):
+    _decided(lake)
+    (lake.root / folder(RELEASE.id) / key).unlink()
+    assert f"audit entry 0 {fault.format(short=SHORT)}" in faults_of(lake, entries(lake), {})
+
+
+def test_an_evidence_page_that_was_changed_after_the_approval_is_noticed(lake):
+    _decided(lake)
+    (lake.root / folder(RELEASE.id) / "evidence" / "index.html").write_bytes(PAGE + b" ")
+    (fault,) = faults_of(lake, entries(lake), {})
+    assert fault.startswith(f"audit entry 0 (approve {SHORT}): release {SHORT}: expected evidence {RELEASE.evidence_digest[:12]} at ")
+
+
+def test_a_champion_that_never_was_approved_is_noticed_though_the_log_tells_of_it(lake):
+    worse = RELEASE.model_copy(update={"verdict": "failed"})
+    save_release(lake, worse)
+    crown(lake, "replies", "production", worse.id, None, NOW)
+    _entry(lake, "promote", release=worse.id, environment="production")
+    assert faults_of(lake, entries(lake), {}) == [
+        f"audit entry 0 (promote {worse.id[:12]}): expected a release that passed and was approved, "
+        "found one whose tests failed and whose decision is none"
+    ]
+
+
+def test_the_same_rollback_again_is_known_to_be_done(lake):
+    _decided(lake)
+    live = crown(lake, "replies", "production", "r2", RELEASE.id, NOW)
+    assert not rolled_back_so(entries(lake), live, "ada", "slow")
+    _entry(lake, "roll_back", release="r2", environment="production", reason="slow")
+    assert rolled_back_so(entries(lake), live, "ada", "slow")
+    assert not rolled_back_so(entries(lake), live, "ada", "another reason")
+    assert not rolled_back_so(entries(lake), live.model_copy(update={"release": RELEASE.id}), "ada", "slow")
