@@ -101,6 +101,14 @@ class Bundle(Section):
     private_packages: tuple[Path, ...] = Field((), description="folders or wheels that go into the bundle, for filters of your own")
 
 
+class Conflicts(Section):
+    """What becomes of a text about which annotators disagree: docs/annotations.md."""
+
+    policy: Literal["majority", "latest", "quarantine"] = Field(
+        "latest", description="the label of most annotators, the latest one, or none until a person decides in the quarantine"
+    )
+
+
 class DataChecks(Section):
     """Bounds of the data checks on each new data version."""
 
@@ -218,6 +226,7 @@ class ModelSettings(Section):
     train: Train = Train()
     filters: Filters = Filters()
     bundle: Bundle = Bundle()
+    conflicts: Conflicts = Conflicts()
     data_checks: DataChecks = DataChecks()
     gates: Gates = Gates()
     load_test: LoadTest = LoadTest()

@@ -6,11 +6,16 @@ Each step is harmless to repeat and the record comes last, so that a killed, rep
 import json
 from collections import defaultdict
 from collections.abc import Collection
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
+from headgate.data import delta
+from headgate.data.conflicts import Conflict, Policy, Vote, settle
 from headgate.data.landing import LandedFile, ingested_key, pending
-from headgate.data.parsing import ParsedFile, parse_file
+from headgate.data.parsing import JudgedFile, ParsedFile, judge_file, one_row_an_id
 from headgate.data.quarantine import quarantine, quarantined
 from headgate.data.quarantine_decisions import land_decided
 from headgate.data.rows import Annotation
@@ -21,6 +26,11 @@ from headgate.lake import Lake
 __all__ = ["IngestResult", "ingest", "quarantined"]
 
 SHOWN_BAD_ROWS = 10
+SHOWN_CONFLICTS = 10
+VOTES = pa.schema(
+    [(name, pa.string()) for name in ("id", "text", "label", "annotator", "source", "arrived")]
+    + [("annotated_at", pa.timestamp("us", "UTC"))]
+)
 Parsed = list[tuple[LandedFile, ParsedFile]]
 
 
@@ -39,18 +49,42 @@ class IngestResult(BaseModel):
     unchanged: int = 0
     quarantined: int = 0
     notices: tuple[str, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
 
 
-def ingest(lake: Lake, dataset: str, labels: Collection[str] = ()) -> IngestResult:
-    """Merge every pending file of a data set; with labels given, rows with any other label are quarantined."""
+def ingest(lake: Lake, dataset: str, labels: Collection[str] = (), conflicts: Policy = "latest") -> IngestResult:
+    """Merge every pending file of a data set; with labels given, rows with any other label are quarantined.
+
+    Where annotators disagree about a text the policy `conflicts` decides, and the result tells each disagreement.
+    """
     land_decided(lake, dataset)
-    files: Parsed = [(file, parse_file(file.name, file.data, labels)) for file in pending(lake, dataset)]
+    landed = pending(lake, dataset)
+    judged = [judge_file(file.name, file.data, labels) for file in landed]
+    arrived = [(file.arrived, one) for file, one in zip(landed, judged, strict=True)]
+    settled, disagreements = settle(conflicts, arrived, _held(lake, dataset, judged))
+    files: Parsed = [(file, one_row_an_id(one)) for file, one in zip(landed, settled, strict=True)]
     table = DatasetTable(lake, dataset)
     merges = [table.merge_arrivals(rows) for rows in _rounds(files)]
     quarantine(lake, dataset, [(file.sha256, file.landed_at, row) for file, parsed in files for row in parsed.bad])
     for file, parsed in files:
         _record(lake, dataset, file, parsed)
-    return _result(dataset, files, merges, table.latest())
+    return _result(dataset, files, merges, table.latest(), disagreements)
+
+
+def _held(lake: Lake, dataset: str, files: list[JudgedFile]) -> list[Vote]:
+    """What the table says already about the texts of these files, as they stand to the letter."""
+    texts = list({good.row.text for file in files for good in file.good})
+    table = delta.open_table(lake, DatasetTable(lake, dataset).key) if texts else None
+    if table is None:
+        return []
+    rows = delta.read(table, VOTES)
+    found = rows.filter(pc.is_in(rows["text"], pa.array(texts, pa.string()))).to_pylist()
+    return [_vote(row) for row in found]
+
+
+def _vote(row: dict[str, Any]) -> Vote:
+    order = (row["annotated_at"], row["arrived"], 0)
+    return Vote(row["id"], row["text"], row["label"], row["annotator"], row["source"], order)
 
 
 def _rounds(files: Parsed) -> list[list[tuple[Annotation, str]]]:
@@ -70,11 +104,14 @@ def _record(lake: Lake, dataset: str, file: LandedFile, parsed: ParsedFile) -> N
     lake.put_if_absent(ingested_key(dataset, file.sha256), json.dumps(record, sort_keys=True).encode())
 
 
-def _result(dataset: str, files: Parsed, merges: list[MergeResult], latest: DataVersion | None) -> IngestResult:
+def _result(
+    dataset: str, files: Parsed, merges: list[MergeResult], latest: DataVersion | None, conflicts: tuple[Conflict, ...]
+) -> IngestResult:
     outdated = sum(merge.outdated for merge in merges)
     notices = [notice for _, parsed in files for notice in _notices(parsed)]
     if outdated:
         notices.append(f"{outdated} row(s) changed nothing: {dataset} holds a later annotation of the same id")
+    notices += _disagreements(conflicts)
     return IngestResult(
         dataset=dataset,
         version=merges[-1].version if merges else latest,
@@ -85,6 +122,7 @@ def _result(dataset: str, files: Parsed, merges: list[MergeResult], latest: Data
         unchanged=sum(merge.unchanged + merge.outdated for merge in merges),
         quarantined=sum(len(parsed.bad) for _, parsed in files),
         notices=tuple(notices),
+        conflicts=conflicts,
     )
 
 
@@ -94,3 +132,10 @@ def _notices(parsed: ParsedFile) -> list[str]:
     if more := len(parsed.bad) - len(shown):
         shown.append(f"{parsed.name}: {more} more row(s) in quarantine")
     return [*parsed.notices, *shown]
+
+
+def _disagreements(conflicts: tuple[Conflict, ...]) -> list[str]:
+    """The first conflicts, and how many more the result tells."""
+    shown = [f"annotators disagree: {conflict}" for conflict in conflicts[:SHOWN_CONFLICTS]]
+    more = len(conflicts) - len(shown)
+    return [*shown, f"annotators disagree about {more} more text(s)"] if more else shown

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
+from headgate.data.mail_folders import as_json_lines, folder_rows
 from headgate.data.version import checked_name
 from headgate.errors import NotFound
 from headgate.lake import Lake
@@ -32,15 +33,15 @@ class LandedFile:
 
 
 def land(lake: Lake, dataset: str, file: Path) -> str:
-    """Put a file into the landing area and say where; the same bytes land once."""
+    """Put a file into the landing area and say where; the same bytes land once. A folder of e-mails with labels lands as JSON Lines."""
     try:
-        data = file.read_bytes()
+        name, data = _mail_folder(file) if file.is_dir() else (file.name, file.read_bytes())
     except OSError as fault:
         raise NotFound(f"expected a file at {file}, which could not be read: {fault.strerror}") from None
     mark = f"-{hashlib.sha256(data).hexdigest()[:16]}-"
     if there := next((key for key in landed(lake, dataset) if mark in key), None):
         return there
-    key = f"{_landing(dataset)}/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}{mark}{file.name}"
+    key = f"{_landing(dataset)}/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}{mark}{name}"
     lake.put_if_absent(key, data)
     return key
 
@@ -66,6 +67,13 @@ def pending(lake: Lake, dataset: str) -> list[LandedFile]:
 def ingested_key(dataset: str, sha256: str) -> str:
     """Where the record stands that says this file needs no further ingest."""
     return f"ingested/{checked_name(dataset)}/{sha256}.json"
+
+
+def _mail_folder(folder: Path) -> tuple[str, bytes]:
+    """The folder's mails as a JSON Lines file of the folder's name; hidden files are left out."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    rows = folder_rows({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
+    return f"{folder.resolve().name}.jsonl", as_json_lines(rows)
 
 
 def _landing(dataset: str) -> str:

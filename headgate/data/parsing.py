@@ -1,12 +1,18 @@
 """A whole file judged: its good rows, its bad rows with their reasons, and what a person should know."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.data.files import RawRow, read_annotations
+from headgate.data.files import RawRow, read_file
 from headgate.data.rows import Annotation, parse_row
 from headgate.errors import BadInput, NotFound
+
+REPEATED = "repeat another row exactly and count once"
+AGREED = "agree with another annotator's row of the same id and count once"
+SUPERSEDED = "are superseded by a later annotation of the same id in the file"
+DOUBLE = "double"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +38,46 @@ class ParsedFile:
     notices: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class GoodRow:
+    """A row that was accepted, with its line and its source."""
+
+    line: int
+    row: Annotation
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFile:
+    """Every row of a file, in its order, good or bad, before rows of one id are weighed against one another."""
+
+    name: str
+    good: tuple[GoodRow, ...]
+    bad: tuple[BadRow, ...]
+    notices: tuple[str, ...]
+
+
 def parse_file(name: str, data: bytes, labels: Collection[str] = ()) -> ParsedFile:
     """Judge every row of a file; with labels given, any other label is a fault."""
-    good: list[tuple[int, Annotation, str]] = []
+    return one_row_an_id(judge_file(name, data, labels))
+
+
+def judge_file(name: str, data: bytes, labels: Collection[str] = ()) -> JudgedFile:
+    """Judge every row of a file by itself: two rows of one id are both good."""
+    good: list[GoodRow] = []
     bad: list[BadRow] = []
     extra: set[str] = set()
-    for raw in read_annotations(name, data):
+    file = read_file(name, data)
+    for raw in file.rows:
         try:
-            row = _judged(raw, labels)
+            good.append(GoodRow(raw.line, _judged(raw, labels), raw.text))
+            extra |= set(raw.raw or ()) - set(Annotation.model_fields) - {"split"}
         except BadInput as fault:
             bad.append(BadRow(name, raw.line, str(fault), raw.text))
-        else:
-            good.append((raw.line, row, raw.text))
-            extra |= set(raw.raw or ()) - set(Annotation.model_fields) - {"split"}
-    rows, doubles, notices = _one_row_an_id(name, good)
+    notices = [f"{name}: {remark}" for remark in file.remarks]
     if extra:
         notices.append(f"{name}: ignored the unknown fields {', '.join(sorted(extra))}")
-    return ParsedFile(name, tuple(rows), tuple(sorted([*bad, *doubles], key=lambda row: row.line)), tuple(notices))
+    return JudgedFile(name, tuple(good), tuple(bad), tuple(notices))
 
 
 def read_rows(path: Path, labels: Collection[str] = ()) -> ParsedFile:
@@ -72,29 +101,33 @@ def _judged(raw: RawRow, labels: Collection[str]) -> Annotation:
     return row
 
 
-def _one_row_an_id(name: str, good: list[tuple[int, Annotation, str]]) -> tuple[list[Annotation], list[BadRow], list[str]]:
+def one_row_an_id(file: JudgedFile) -> ParsedFile:
     """Later annotated_at wins, then the later line; a row that only its line decides against is bad, since one of the two must be wrong."""
-    kept: dict[str, tuple[int, Annotation, str]] = {}
-    bad: list[BadRow] = []
-    repeated = superseded = 0
-    for item in good:
-        line, row, _ = item
-        if (before := kept.get(row.id)) is None:
-            kept[row.id] = item
-        elif before[1] == row:
-            repeated += 1
-        elif before[1].annotated_at == row.annotated_at:
-            bad.append(_double(name, before, line))
-            kept[row.id] = item
-        else:
-            superseded += 1
-            kept[row.id] = max(before, item, key=lambda entry: entry[1].annotated_at)
-    notices = [f"{name}: {repeated} row(s) repeat another row exactly and count once"] if repeated else []
-    if superseded:
-        notices.append(f"{name}: {superseded} row(s) are superseded by a later annotation of the same id in the file")
-    return [row for _, row, _ in kept.values()], bad, notices
+    kept: dict[str, GoodRow] = {}
+    bad: list[BadRow] = list(file.bad)
+    counts: Counter[str] = Counter()
+    for item in file.good:
+        before = kept.get(item.row.id)
+        kept[item.row.id], outcome = (item, "") if before is None else _later(before, item)
+        counts[outcome] += 1
+        if before is not None and outcome == DOUBLE:
+            bad.append(_double(file.name, before, item.line))
+    notices = [f"{file.name}: {counts[outcome]} row(s) {outcome}" for outcome in (REPEATED, AGREED, SUPERSEDED) if counts[outcome]]
+    ordered = tuple(sorted(bad, key=lambda row: row.line))
+    return ParsedFile(file.name, tuple(item.row for item in kept.values()), ordered, (*notices, *file.notices))
 
 
-def _double(name: str, before: tuple[int, Annotation, str], line: int) -> BadRow:
-    reason = f"id {before[1].id!r} stands again on line {line} with other content and the same annotated_at; line {line} was taken"
-    return BadRow(name, before[0], reason, before[2])
+def _later(before: GoodRow, item: GoodRow) -> tuple[GoodRow, str]:
+    """Which of two rows of one id counts, and what that makes of the other."""
+    if before.row == item.row:
+        return before, REPEATED
+    if before.row.annotated_at != item.row.annotated_at:
+        return max(before, item, key=lambda entry: entry.row.annotated_at), SUPERSEDED
+    if before.row.model_copy(update={"annotator": item.row.annotator}) == item.row:
+        return item, AGREED
+    return item, DOUBLE
+
+
+def _double(name: str, before: GoodRow, line: int) -> BadRow:
+    reason = f"id {before.row.id!r} stands again on line {line} with other content and the same annotated_at; line {line} was taken"
+    return BadRow(name, before.line, reason, before.raw)

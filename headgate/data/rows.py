@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ VALID_PERCENT = 10
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_NAME = 200
 MODULUS = 2**128
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def split_of(group_id: str) -> Split:
@@ -137,7 +139,7 @@ def _clean(value: str) -> str:
     """The text itself; a fault if no file, table or tokenizer could hold it."""
     if "\x00" in value:
         raise _fault(f"expected text, found NUL characters in {_short(value)}")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not value.isascii() and HALF_CHARACTER.search(value):
         raise _fault("expected text, found a lone surrogate (half a character)")
     return value
 

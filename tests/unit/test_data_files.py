@@ -1,5 +1,6 @@
 import io
 import json
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headgate.data.files import RawRow, read_annotations
+from headgate.data.files import RawRow, read_annotations, read_file
 from headgate.data.parsing import parse_file, read_rows
 from headgate.errors import BadInput, NotFound
 
@@ -58,21 +59,13 @@ def test_a_file_that_breaks_off_says_so() -> None:
     }
 
 
-def test_windows_1252_keeps_plain_rows_and_shows_how_the_others_would_read() -> None:
-    data = f'{GOOD}\n{{"text": "Café", "label": "other"}}\n'.encode("cp1252")
-    rows = list(read_annotations("a.jsonl", data))
-    assert rows[0].raw
-    assert rows[1].fault == (
-        'expected UTF-8, found the byte 0xe9; as Windows-1252 it would read \'{"text": "Café", "label": "other"}\'; '
-        "save the file as UTF-8 and land it again"
-    )
-    assert rows[1].text == '{"text": "Café", "label": "other"}'
-
-
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
 @pytest.mark.parametrize(("name", "text"), [("a.jsonl", '{"text": "Café", "label": "x"}\n'), ("a.csv", "text,label\r\nCafé,x\r\n")])
 def test_a_byte_order_mark_tells_the_encoding(encoding: str, name: str, text: str) -> None:
     assert [row.raw for row in read_annotations(name, text.encode(encoding))] == [{"text": "Café", "label": "x"}]
+
+
+FORMATS = "JSON Lines, a JSON array, CSV, Parquet, Label Studio's JSON, Argilla's records, or a folder of e-mails with a CSV of labels"
 
 
 @pytest.mark.parametrize(
@@ -82,29 +75,97 @@ def test_a_byte_order_mark_tells_the_encoding(encoding: str, name: str, text: st
         ("a.csv", b" \n\n", "the file is empty; expected at least one row with text and label"),
         (
             "a.jsonl",
-            GOOD.encode("utf-16-le"),
-            "expected UTF-8 text, found binary data, or UTF-16 without its byte order mark; save the file as UTF-8",
+            f"{GOOD}\n".encode("utf-16")[:-1],
+            f"UTF-16 text that breaks off or is damaged at byte 88; save the file as UTF-8; formats: {FORMATS}",
         ),
-        ("a.jsonl", f"{GOOD}\n".encode("utf-16")[:-1], "UTF-16 text that breaks off or is damaged at byte 88; save the file as UTF-8"),
-        ("a.csv", b"PK\x03\x04stuff", "expected UTF-8 text, found a zip archive or Excel workbook; export the rows as CSV or JSON Lines"),
+        (
+            "a.csv",
+            b"PK\x03\x04stuff",
+            f"expected text, found a zip archive or Excel workbook; export the rows as CSV or JSON Lines; formats: {FORMATS}",
+        ),
         (
             "a.jsonl",
             bytes(range(256)) * 8,
-            "expected UTF-8 text, found binary data, or UTF-16 without its byte order mark; save the file as UTF-8",
+            f"expected text, found binary data; export the rows as CSV or JSON Lines in UTF-8; formats: {FORMATS}",
         ),
-        ("a.xlsx", b"PK", "unknown kind of file: expected .jsonl, .ndjson, .csv, .tsv or .parquet, found .xlsx"),
-        ("README", b"hello", "unknown kind of file: expected .jsonl, .ndjson, .csv, .tsv or .parquet, found no suffix"),
+        ("README", b"hello", f"unknown format: expected {FORMATS}; found a file that starts with 'hello'"),
+        (
+            "a.eml",
+            b"From: a@example.com\nSubject: x\n\nhi",
+            "found e-mail without its labels; put it into a folder with a CSV file of the columns id and label, and land the folder",
+        ),
     ],
+    ids=["empty", "blank", "half utf-16", "zip", "binary", "prose", "mail"],
 )
-def test_a_file_that_is_no_text_is_one_fault(name: str, data: bytes, fault: str) -> None:
+def test_a_file_of_no_known_format_is_one_fault_that_says_what_was_found(name: str, data: bytes, fault: str) -> None:
     assert bad_lines(name, data) == {0: fault}
 
 
-@pytest.mark.parametrize("text", ['[{"text": "a"}]', '[\n  {"text": "a"}\n]'])
-def test_a_json_array_is_told_how_to_become_json_lines(text: str) -> None:
-    assert bad_lines("a.json", text.encode()) == {
-        1: "expected one JSON object a line, found a JSON array; convert it with: jq -c '.[]' FILE > FILE.jsonl"
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.csv", "a.jsonl", "a.parquet", "a.json"])
+def test_the_content_tells_the_format_and_the_name_does_not(name: str) -> None:
+    row = {"text": "Yes, please", "label": "positive"}
+    kinds = {
+        "JSON Lines": f"{GOOD}\n".replace("Yes", "Yes,").encode(),
+        "CSV": b'text,label\n"Yes, please",positive\n',
+        "Parquet": parquet([row]),
     }
+    kinds["a JSON array"] = json.dumps([row], indent=2).encode()
+    for kind, data in kinds.items():
+        found = read_file(name, data)
+        assert (found.format, [one.raw for one in found.rows]) == (kind, [row])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"text": "a", "label": "x"}, 7, {"text": "b", "label": "y"}]',
+        '[\n{"text": "a", "label": "x"},\n7,\n{"text": "b", "label": "y"}\n]\n',
+    ],
+)
+def test_the_elements_of_an_array_are_numbered_and_a_bad_one_is_told(text: str) -> None:
+    assert good_lines("a.json", text.encode()) == [1, 3]
+    assert bad_lines("a.json", text.encode()) == {2: "expected a JSON object, found int"}
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("[]", {1: "the file is empty; expected at least one row with text and label"}),
+        (f"[{GOOD}", {2: "the array breaks off after element 1: it may be truncated"}),
+        (f"[{GOOD}] {GOOD}", {2: "expected nothing after the array of 1 element(s), found more text, which was not read"}),
+        (
+            f"[{GOOD}, {{{'[' * 100_000}",
+            {
+                2: "expected a JSON object, found broken JSON: Expecting property name enclosed in double quotes at column 48; "
+                "nothing after element 2 could be read"
+            },
+        ),
+        (
+            f'[{GOOD}, {{"a":{"[" * 100_000}',
+            {2: "expected a JSON object, found JSON that is nested too deeply; nothing after element 2 could be read"},
+        ),
+    ],
+    ids=["empty", "open", "trailing", "broken", "deep"],
+)
+def test_an_array_that_ends_early_or_late_says_so(text: str, faults: dict[int, str]) -> None:
+    assert bad_lines("a.json", text.encode()) == faults
+
+
+def test_hundreds_of_thousands_of_lines_take_seconds() -> None:
+    data = b"text,label\n" + b'"some text, quoted",x\n' * 300_000
+    started = time.process_time()
+    assert sum(1 for row in read_annotations("a.csv", data) if row.raw) == 300_000
+    first = time.process_time() - started
+    started = time.process_time()
+    assert sum(1 for row in read_annotations("a.jsonl", f"{GOOD}\n".encode() * 300_000) if row.raw) == 300_000
+    assert max(first, time.process_time() - started) < 20
+
+
+def test_an_excel_separator_line_single_quotes_and_escaped_quotes_are_read() -> None:
+    row = {"text": 'a; "b"', "label": "x"}
+    assert [r.raw for r in read_annotations("a.csv", b'sep=;\r\ntext;label\r\n"a; ""b""";x\r\n')] == [row]
+    assert [r.raw for r in read_annotations("a.csv", b"'text'^'label'\n'a; \"b\"'^'x'\n")] == [row]
+    assert [r.raw for r in read_annotations("a.csv", b'text,label\n"a; \\"b\\"",x\n')] == [row]
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
@@ -136,10 +197,9 @@ def test_a_csv_without_the_two_columns_is_told_what_it_has(header: str) -> None:
     }
 
 
-def test_a_csv_field_may_be_large_and_a_csv_in_windows_1252_keeps_its_plain_rows() -> None:
+def test_a_csv_field_may_be_large() -> None:
     data = f"text,label\n{'x' * 500_000},a\nCafé,b\nplain,c\n".encode("cp1252")
-    assert good_lines("a.csv", data) == [2, 4]
-    assert "as Windows-1252 it would read 'Café,b\\n'" in bad_lines("a.csv", data)[3]
+    assert good_lines("a.csv", data) == [2, 3, 4]
 
 
 def parquet(rows: list[dict[str, object]]) -> bytes:
@@ -202,6 +262,12 @@ def test_of_one_id_with_other_content_the_later_line_is_taken_and_the_earlier_is
     assert [str(row) for row in found.bad] == [
         "a.jsonl, line 1: id '1' stands again on line 3 with other content and the same annotated_at; line 3 was taken"
     ]
+
+
+def test_rows_of_one_id_that_differ_by_their_annotator_alone_agree() -> None:
+    found = parse_file("a.jsonl", lines({"id": 1, "text": "a", "label": "x", "annotator": "ann"}, {"id": 1, "text": "a", "label": "x"}))
+    assert (len(found.rows), found.bad) == (1, ())
+    assert found.notices == ("a.jsonl: 1 row(s) agree with another annotator's row of the same id and count once",)
 
 
 def test_repeated_and_superseded_rows_are_counted_once_and_named() -> None:
