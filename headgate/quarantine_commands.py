@@ -115,6 +115,6 @@ def _finish(lake: "Lake", dataset: str, settings: ModelSettings | None, decision
         return
     from headgate.data.ingest import ingest
 
-    done = ingest(lake, dataset, _labels(settings))
+    done = ingest(lake, dataset, _labels(settings), settings.conflicts.policy if settings else "latest")
     found = f"version {done.version.version}, {done.version.rows} rows" if done.version else "no version"
     typer.echo(f"{dataset}: {found} ({done.added} added, {done.corrected} corrected, {done.quarantined} quarantined)")

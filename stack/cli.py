@@ -97,7 +97,10 @@ def run(
 @app.command()
 def ingest(
     files: Annotated[
-        list[Path], typer.Argument(help="JSON Lines, CSV or Parquet files with at least text and label", exists=True, dir_okay=False)
+        list[Path],
+        typer.Argument(
+            help="JSON Lines, CSV, Parquet, exports of Label Studio or Argilla, or folders of e-mail: docs/annotations.md", exists=True
+        ),
     ],
     model: Model = None,
 ) -> None:

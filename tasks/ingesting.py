@@ -14,7 +14,7 @@ from tasks.places import the_lake
 def ingest_landing_files(model: str) -> IngestResult:
     """Merge the pending files of the model's landing folder."""
     settings = load_settings().model(model)
-    return ingest(the_lake(), settings.dataset, settings.labels)
+    return ingest(the_lake(), settings.dataset, settings.labels, settings.conflicts.policy)
 
 
 @once_per_run("report ingest")
