@@ -9,7 +9,7 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,15 @@ class Entry:
 
     data: bytes
     tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A record as a listing tells it, unread: the stamp is another one wherever the bytes are (S3: ETag; a folder: size and mtime)."""
+
+    key: str
+    stamp: str
+    written_at: datetime
 
 
 class Lake(ABC):
@@ -49,6 +58,10 @@ class Lake(ABC):
     @abstractmethod
     def keys(self, prefix: str) -> list[str]:
         """Every key under a prefix that ends at a folder boundary, sorted."""
+
+    @abstractmethod
+    def listing(self, prefix: str) -> list[Listed]:
+        """Every record under a prefix, sorted by key, without reading one: on S3 one request a thousand."""
 
     @abstractmethod
     def written_at(self, key: str) -> datetime:
@@ -123,6 +136,15 @@ class FolderLake(Lake):
         top = self.root / checked(prefix)
         files = (p for p in top.rglob("*") if p.is_file() and not p.name.startswith("."))
         return sorted(p.relative_to(self.root).as_posix() for p in files)
+
+    @override
+    def listing(self, prefix: str) -> list[Listed]:
+        found = []
+        for key in self.keys(prefix):
+            with suppress(FileNotFoundError):
+                at = (self.root / key).stat()
+                found.append(Listed(key, f"{at.st_size}-{at.st_mtime_ns}", datetime.fromtimestamp(at.st_mtime, UTC)))
+        return found
 
     @override
     def written_at(self, key: str) -> datetime:
@@ -200,6 +222,14 @@ class S3Lake(Lake):
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix).rstrip("/") + "/")
         skip = len(self.prefix) + 1 if self.prefix else 0
         return sorted(item["Key"][skip:] for page in pages for item in page.get("Contents", ()))
+
+    @override
+    def listing(self, prefix: str) -> list[Listed]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix).rstrip("/") + "/")
+        skip = len(self.prefix) + 1 if self.prefix else 0
+        items = (item for page in pages for item in page.get("Contents", ()))
+        found = (Listed(item["Key"][skip:], item["ETag"], item["LastModified"].astimezone(UTC)) for item in items)
+        return sorted(found, key=lambda one: one.key)
 
     @override
     def written_at(self, key: str) -> datetime:

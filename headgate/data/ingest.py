@@ -6,6 +6,7 @@ Each step is harmless to repeat and the record comes last, so that a killed, rep
 import json
 from collections import defaultdict
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from headgate.data import delta
 from headgate.data.conflicts import Conflict, Policy, Vote, settle
-from headgate.data.landing import LandedFile, ingested_key, pending
+from headgate.data.landing import AT_ONCE, LandedFile, ingested_key, mark_read, pending_and_copies
 from headgate.data.parsing import JudgedFile, ParsedFile, judge_file, one_row_an_id
 from headgate.data.quarantine import quarantine, quarantined
 from headgate.data.quarantine_decisions import land_decided
@@ -58,7 +59,7 @@ def ingest(lake: Lake, dataset: str, labels: Collection[str] = (), conflicts: Po
     Where annotators disagree about a text the policy `conflicts` decides, and the result tells each disagreement.
     """
     land_decided(lake, dataset)
-    landed = pending(lake, dataset)
+    landed, copies = pending_and_copies(lake, dataset)
     judged = [judge_file(file.name, file.data, labels) for file in landed]
     arrived = [(file.arrived, one) for file, one in zip(landed, judged, strict=True)]
     settled, disagreements = settle(conflicts, arrived, _held(lake, dataset, judged))
@@ -66,8 +67,9 @@ def ingest(lake: Lake, dataset: str, labels: Collection[str] = (), conflicts: Po
     table = DatasetTable(lake, dataset)
     merges = [table.merge_arrivals(rows) for rows in _rounds(files)]
     quarantine(lake, dataset, [(file.sha256, file.landed_at, row) for file, parsed in files for row in parsed.bad])
-    for file, parsed in files:
-        _record(lake, dataset, file, parsed)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda done: _record(lake, dataset, *done), files))
+        list(pool.map(lambda copy: mark_read(lake, dataset, copy), copies))
     return _result(dataset, files, merges, table.latest(), disagreements)
 
 
@@ -102,6 +104,7 @@ def _record(lake: Lake, dataset: str, file: LandedFile, parsed: ParsedFile) -> N
     """Say that the file is finished; if another process said so first, that is as good."""
     record = {"key": file.key, "sha256": file.sha256, "rows": len(parsed.rows), "quarantined": len(parsed.bad)}
     lake.put_if_absent(ingested_key(dataset, file.sha256), json.dumps(record, sort_keys=True).encode())
+    mark_read(lake, dataset, file)
 
 
 def _result(

@@ -1,25 +1,31 @@
 """Where annotators drop files: `<lake>/landing/<dataset>/`, a folder or an S3 prefix. Landed files are never moved or changed."""
 
 import hashlib
+import json
 import re
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from headgate.data.mail_folders import as_json_lines, folder_rows
 from headgate.data.version import checked_name
 from headgate.errors import NotFound
-from headgate.lake import Lake
+from headgate.lake import Lake, Listed
+
+READ = "ingested-keys"
+AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class LandedFile:
-    """A landed file; `arrived` sorts as the files came: the time, then the key."""
+    """A landed file; `arrived` sorts as the files came: the time, then the key. The stamp is what a listing said when it was read."""
 
     key: str
     sha256: str
     data: bytes
     arrived: str
+    stamp: str = ""
 
     @property
     def landed_at(self) -> str:
@@ -53,15 +59,43 @@ def landed(lake: Lake, dataset: str) -> list[str]:
 
 def pending(lake: Lake, dataset: str) -> list[LandedFile]:
     """The landed files that no ingest has finished yet, as they came; the same bytes count once."""
+    return pending_and_copies(lake, dataset)[0]
+
+
+def pending_and_copies(lake: Lake, dataset: str) -> tuple[list[LandedFile], list[LandedFile]]:
+    """The pending files, and those that only repeat the bytes of a finished or pending one, to be marked with `mark_read`.
+
+    A file that was marked is listed and not read again, unless its stamp says that it was replaced: reads are O(new files).
+    """
     done = {PurePosixPath(key).stem for key in lake.keys(f"ingested/{checked_name(dataset)}")}
+    marked = {PurePosixPath(key).name for key in lake.keys(f"{READ}/{dataset}")}
+    finished = {mark for sha256, _, mark in (name.partition("-") for name in marked) if sha256 in done}
+    unread = [one for one in lake.listing(_landing(dataset)) if _mark(one.key, one.stamp) not in finished]
     files: dict[str, LandedFile] = {}
-    for key in landed(lake, dataset):
-        data = lake.read(key)
-        sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 not in done:
-            arrived = f"{lake.written_at(key):%Y-%m-%dT%H:%M:%S.%fZ} {key}"
-            files.setdefault(sha256, LandedFile(key, sha256, data, arrived))
-    return sorted(files.values(), key=lambda file: file.arrived)
+    copies = []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for file in pool.map(lambda one: _read(lake, one), unread):
+            if file.sha256 in done or file.sha256 in files:
+                copies.append(replace(file, data=b""))
+            else:
+                files[file.sha256] = file
+    return sorted(files.values(), key=lambda file: file.arrived), copies
+
+
+def mark_read(lake: Lake, dataset: str, file: LandedFile) -> None:
+    """Say that these very bytes under this key need no further reading; only after the record at `ingested_key` is written."""
+    record = {"key": file.key, "stamp": file.stamp, "sha256": file.sha256}
+    lake.put_if_absent(f"{READ}/{dataset}/{file.sha256}-{_mark(file.key, file.stamp)}", json.dumps(record, sort_keys=True).encode())
+
+
+def _read(lake: Lake, one: Listed) -> LandedFile:
+    data = lake.read(one.key)
+    arrived = f"{one.written_at:%Y-%m-%dT%H:%M:%S.%fZ} {one.key}"
+    return LandedFile(one.key, hashlib.sha256(data).hexdigest(), data, arrived, one.stamp)
+
+
+def _mark(key: str, stamp: str) -> str:
+    return hashlib.sha256(f"{key}\n{stamp}".encode()).hexdigest()[:32]
 
 
 def ingested_key(dataset: str, sha256: str) -> str:

@@ -141,10 +141,11 @@ def dying(step: Callable[..., Any], before: int, die_after: bool) -> Callable[..
     def run(*arguments: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == before and not die_after:
+        here = calls  # records are written by several threads
+        if here == before and not die_after:
             raise Killed
         found = step(*arguments)
-        if calls == before:
+        if here == before:
             raise Killed
         return found
 

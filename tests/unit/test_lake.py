@@ -81,3 +81,19 @@ def test_a_missing_bucket_is_unavailable(s3_uri: str) -> None:
     with pytest.raises(Unavailable, match="the object store answered") as fault:
         open_lake("s3://no-such-bucket/lake").put_if_absent("a.json", b"x")
     assert isinstance(fault.value, HeadgateError)
+
+
+def test_a_listing_tells_stamp_and_time_without_reading_and_the_stamp_follows_the_bytes(lake: Lake) -> None:
+    lake.put_if_absent("a/2.json", b"x")
+    lake.put_if_absent("a/1.json", b"xy")
+    before = lake.listing("a")
+    assert [(one.key, one.written_at.replace(microsecond=0)) for one in before] == [
+        (key, lake.written_at(key).replace(microsecond=0)) for key in ("a/1.json", "a/2.json")
+    ]
+    entry = lake.get("a/1.json")
+    assert entry is not None
+    lake.compare_and_swap("a/1.json", b"other", entry.tag)
+    after = lake.listing("a")
+    assert after[0].stamp != before[0].stamp
+    assert after[1] == before[1]
+    assert lake.listing("nothing") == []
