@@ -109,6 +109,43 @@ class Conflicts(Section):
     )
 
 
+class Feedback(Section):
+    """How corrections by users become rows: docs/feedback.md."""
+
+    log_text: Literal["none", "hash", "full"] = Field(
+        "hash", description="what the servers of the local stack log of a text; a correction becomes a row only where the text is known"
+    )
+    weight: float = Field(1.0, gt=0, le=100, description="of a corrected row in training, where an annotated one weighs 1")
+    max_per_annotator_per_day: Positive = Field(100, description="corrections of one user that become rows; the others are held")
+    max_unnamed_per_day: Positive = Field(100, description="the same for all corrections together that name no user")
+    wait_days: Positive = Field(2, description="a correction waits so long for its prediction to reach the lake")
+    look_back_days: Positive = Field(14, description="shipped logs of so many days are looked through for what is new")
+
+
+class Queue(Section):
+    """Which texts annotators should label next: docs/feedback.md."""
+
+    uncertain_below: Share = Field(0.6, description="an answer with a lower score is put in the queue as low_confidence")
+    max_rows: Positive = Field(5_000, description="open texts; beyond it the least useful ones are not put in")
+    batch: Positive = Field(50, description="texts that `headgate queue export` gives at once")
+    shares: dict[str, Share] = Field(
+        default_factory=dict, description="of a batch by reason; reasons that are not named share what is left evenly"
+    )
+
+
+class Retrain(Section):
+    """When newly annotated rows set off a training by themselves: docs/triggers.md. A person may start one at any time."""
+
+    enabled: bool = Field(True, description="false: only a person starts a training")
+    approval: Literal["none", "required"] = Field("none", description="required: the ledger only says that a training is due; a person starts it")
+    min_new_rows: int = Field(200, ge=1, description="added or corrected since the data version of the last tested candidate")
+    min_labels: int = Field(2, ge=1, description="so many labels must have min_new_rows_per_label of them")
+    min_new_rows_per_label: int = Field(5, ge=1)
+    min_interval_hours: float = Field(0, ge=0, description="from the start of one training to the start of the next")
+    cool_down_hours: float = Field(1, ge=0, description="after a training that failed, was cancelled, or was stopped by the data checks")
+    max_trainings_per_day: int = Field(8, ge=1, description="started within 24 hours, those of people included")
+
+
 class DataChecks(Section):
     """Bounds of the data checks on each new data version."""
 
@@ -227,11 +264,24 @@ class ModelSettings(Section):
     filters: Filters = Filters()
     bundle: Bundle = Bundle()
     conflicts: Conflicts = Conflicts()
+    retrain: Retrain = Retrain()
+    feedback: Feedback = Feedback()
+    queue: Queue = Queue()
     data_checks: DataChecks = DataChecks()
     gates: Gates = Gates()
     load_test: LoadTest = LoadTest()
     approval: Approval = Approval()
     rollout: Rollout = Rollout()
+
+    @model_validator(mode="after")
+    def _enough_labels(self) -> Self:
+        """A trigger that no rows could ever meet is a fault."""
+        if self.labels and self.retrain.min_labels > len(self.labels):
+            raise ValueError(
+                f"retrain.min_labels: expected at most the {len(self.labels)} labels of the model, found {self.retrain.min_labels}; "
+                "no new rows could set off a training"
+            )
+        return self
 
     @property
     def regression_set(self) -> str:
@@ -268,6 +318,19 @@ class Notice(Section):
     timeout_s: float = Field(5, gt=0, le=60)
 
 
+class S3(Section):
+    """How a lake on s3:// is reached: docs/s3.md. What is not set here comes from the AWS environment, as boto3 finds it."""
+
+    endpoint_url: str | None = Field(None, pattern=r"^https?://[^/]+/?$", description="of any S3: MinIO, Ceph, R2, ...; not set: AWS")
+    region: str | None = Field(None, min_length=1)
+    addressing_style: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="bucket in the path or in the host's name; auto: in the name on AWS, in the path elsewhere"
+    )
+    connect_timeout_s: float = Field(5, gt=0, le=300)
+    request_timeout_s: float = Field(60, gt=0, le=3600, description="without a byte (boto3), or for one whole request (delta-rs)")
+    patience_s: float = Field(30, ge=0, le=3600, description="for so long a store that does not answer, or asks to slow down, is tried again")
+
+
 class StackSettings(Section):
     """Preferred ports of the local stack; a taken port is replaced by the next free one."""
 
@@ -275,6 +338,26 @@ class StackSettings(Section):
     mlflow_port: int = 5000
     gateway_port: int = 4300
     endpoint_port: int = 8400
+
+
+class Arrivals(Section):
+    """How new annotation files are noticed: docs/arrivals.md."""
+
+    settle_s: float = Field(5, gt=0, le=3600, description="a dropped file counts as whole once its size and time stood still so long")
+    look_every_s: float = Field(15, gt=0, le=3600, description="the watcher of a folder lake looks so often, whether it was told or not")
+    queue_url: str = Field(
+        "", pattern=r"^$|^https?://[^/]+/.+", description="SQS queue that takes the bucket's notifications; empty: there is none"
+    )
+
+
+class Gateway(Section):
+    """The server that annotation tools post to (`headgate gateway`); its secrets come from the environment alone: docs/arrivals.md."""
+
+    host: str = Field("127.0.0.1", description="address that it listens on")
+    port: int = Field(4310, ge=0, le=65535, description="0: any free one")
+    max_body_bytes: int = Field(5 * 2**20, ge=1024, description="a larger delivery is refused")
+    replay_window_s: int = Field(300, ge=1, le=86_400, description="a signed delivery that is older or younger is refused")
+    max_connections: int = Field(64, ge=1, description="connections at once; more are answered 503")
 
 
 class Settings(BaseSettings):
@@ -290,7 +373,10 @@ class Settings(BaseSettings):
     signing: Signing = Signing()
     notice: Notice = Notice()
     scoring: Scoring = Scoring()
+    s3: S3 = S3()
     stack: StackSettings = StackSettings()
+    arrivals: Arrivals = Arrivals()
+    gateway: Gateway = Gateway()
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
 
     @classmethod

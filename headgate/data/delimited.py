@@ -32,28 +32,28 @@ class _Record:
     fault: str | None = None
 
 
-def dialect_of(text: str) -> Dialect | None:
-    """The dialect in which the first line names text and label, or None; more certain than csv.Sniffer, which guesses from the texts."""
+def dialect_of(text: str, needed: frozenset[str] = NEEDED) -> Dialect | None:
+    """The dialect in which the first line names the needed columns, or None; surer than csv.Sniffer, which guesses from the texts."""
     named = SEPARATOR_LINE.match(text)
     header = text[named.end() if named else 0 :][:MAX_HEADER].split("\n", 1)[0]
     marks = [named.group(1)] if named else dict.fromkeys([",", ";", "\t", "|", *DELIMITERS.findall(header)])
     for mark in marks:
         names = [name.strip().lower() for name in header.split(mark)]
         for quote in ('"', "'"):
-            if {name.strip(quote) for name in names} >= NEEDED:
+            if {name.strip(quote) for name in names} >= needed:
                 return Dialect(mark, quote, 1 if named else 0)
     return None
 
 
-def csv_rows(text: str, dialect: Dialect) -> Iterator[RawRow]:
-    """Every row with its first line; a fault where the first line does not name the columns text and label, each once."""
+def csv_rows(text: str, dialect: Dialect, needed: frozenset[str] = NEEDED) -> Iterator[RawRow]:
+    """Every row with its first line; a fault where the first line does not name the needed columns, each once."""
     lines = io.StringIO(text, newline="").readlines()
     records = _records(lines, dialect)
     header = next(records)
     names = [name.strip().lower() for name in header.fields]
-    if header.fault or not set(names) >= NEEDED or len(set(names) - {""}) < sum(map(bool, names)):
+    if header.fault or not set(names) >= needed or len(set(names) - {""}) < sum(map(bool, names)):
         found = header.fault or readable(", ".join(names))
-        expected = "expected a first line that names the columns text and label, each once"
+        expected = f"expected a first line that names the columns {' and '.join(sorted(needed, reverse=True))}, each once"
         yield RawRow(header.line, None, f"{expected}; found: {found[:200]}", readable(header.source[:1000]))
         return
     for record in records:

@@ -43,7 +43,7 @@ def open_version(lake: Lake, key: str, version: int) -> DeltaTable:
         return DeltaTable(lake.join(key), version=version, storage_options=lake.storage_options())
 
 
-def create(lake: Lake, key: str, rows: pa.Table, metadata: dict[str, Any], description: str = "") -> None:
+def create(lake: Lake, key: str, rows: pa.Table, metadata: dict[str, Any], description: str = "", partitions: tuple[str, ...] = ()) -> None:
     """Version 0 with its first rows, in one commit; Conflict if somebody was faster."""
     with _translated(lake, key):
         write_deltalake(
@@ -51,6 +51,7 @@ def create(lake: Lake, key: str, rows: pa.Table, metadata: dict[str, Any], descr
             rows,
             mode="error",
             description=description,
+            partition_by=list(partitions) or None,
             configuration=KEPT_FOR_EVER,
             storage_options=lake.storage_options(),
             commit_properties=_commit(metadata),

@@ -1,0 +1,71 @@
+"""Which row a text is: the ids of rows that come without any, and the row that a data set holds of a text already."""
+
+import hashlib
+from collections.abc import Collection
+
+import pyarrow as pa
+
+from headgate.data import delta
+from headgate.data.rows import normalised
+from headgate.data.table import DatasetTable
+from headgate.lake import Lake
+from headgate.model.filters import current_reply
+from headgate.record import Record
+
+COLUMNS = pa.schema([(name, pa.string()) for name in ("id", "text", "label", "group_id", "source")])
+
+
+class Known(Record):
+    """A row that a data set holds."""
+
+    id: str
+    group_id: str
+    label: str
+    source: str
+
+
+def text_id(text: str) -> str:
+    """The id of a row that is landed without one."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def text_group(text: str) -> str:
+    """One group for all texts whose newest reply reads the same, so that no twin is on the other side of the split."""
+    return text_id(reply_form(text))
+
+
+def reply_form(text: str) -> str:
+    """What a reader sees of a text: its newest reply, without differences of case, Unicode form and white space."""
+    return normalised(current_reply(text)) or normalised(text)
+
+
+def forms(text: str) -> set[str]:
+    """The whole text and its newest reply, as a reader sees them."""
+    return {normalised(text), reply_form(text)}
+
+
+def known_rows(lake: Lake, dataset: str, texts: Collection[str]) -> dict[str, Known]:
+    """The rows of the newest data version with these texts, by `normalised(text)`; of several the one with the smallest id."""
+    wanted = {normalised(text) for text in texts}
+    table = delta.open_table(lake, DatasetTable(lake, dataset).key) if wanted else None
+    found: dict[str, Known] = {}
+    for batch in table.to_pyarrow_dataset().to_batches(columns=COLUMNS.names) if table else ():
+        for row in batch.to_pylist():
+            text = normalised(row.pop("text"))
+            if text in wanted and (text not in found or row["id"] < found[text].id):
+                found[text] = Known(**row)
+    return found
+
+
+class Frozen:
+    """The texts and groups of a regression set, which may never be trained on."""
+
+    def __init__(self, lake: Lake, name: str) -> None:
+        table = delta.open_table(lake, DatasetTable(lake, name).key)
+        rows = delta.read(table, COLUMNS) if table else COLUMNS.empty_table()
+        self._groups = set(rows["group_id"].to_pylist())
+        self._forms = {form for text in rows["text"].to_pylist() for form in forms(text)}
+
+    def holds(self, text: str, group_id: str | None = None) -> bool:
+        """Whether a text, or its newest reply, or its group stands in the set."""
+        return group_id in self._groups or not self._forms.isdisjoint(forms(text))

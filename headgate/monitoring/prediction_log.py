@@ -1,0 +1,144 @@
+"""Reading what was shipped to the lake: the prediction log and the feedback, part by part, each line once.
+
+Layout (see `shipping`): `<lake>/<kind>/<model>/date=YYYY-MM-DD/<file>/<offset>.jsonl`. Parts never change and follow one another, so that
+a place in each file says all that was read. A prediction's id tells its time, and so the days whose parts may hold it.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import orjson
+
+from headgate.errors import Conflict
+from headgate.lake import Lake
+from headgate.record import Record, canonical
+from headgate.serving.identifiers import CROCKFORD, is_prediction_id
+
+Kind = Literal["predictions", "feedback"]
+Offsets = dict[str, int]
+LATE = timedelta(minutes=5)  # between an answer and the opening of the file that holds it
+MARK = b'"prediction_id":"'
+ID_LENGTH = 35
+
+
+class Prediction(Record):
+    """One line of the prediction log; either the text or its hash is kept, or neither."""
+
+    prediction_id: str
+    cohort: str = "champion"
+    release: str | None = None
+    label: str | None = None
+    score: float | None = None
+    outcome: str = "scored"
+    reason: str | None = None
+    text: str | None = None
+    hash: str | None = None
+
+
+def predicted_at(prediction_id: str) -> datetime:
+    """When a prediction was made, by its id, in UTC."""
+    milliseconds = 0
+    for character in prediction_id.rpartition("-")[2][:10]:
+        milliseconds = milliseconds * 32 + CROCKFORD.index(character)
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+
+
+def find_predictions(lake: Lake, model: str, wanted: Collection[str]) -> dict[str, Prediction]:
+    """The predictions with these ids, of those that are in the lake; reads the parts of their days only."""
+    found: dict[str, Prediction] = {}
+    days: dict[date, set[str]] = {}
+    for name in wanted:
+        if is_prediction_id(name):
+            days.setdefault(predicted_at(name).date(), set()).add(name)
+    for day, names in sorted(days.items()):
+        for near in (day, day + timedelta(days=1)):  # a file is named by the day on which it was written, a moment later
+            if missing := names - found.keys():
+                found |= _of_day(lake, model, near, missing)
+    return found
+
+
+def new_lines(
+    lake: Lake, kind: Kind, model: str, offsets: Mapping[str, int], today: date, days: int
+) -> tuple[list[dict[str, Any]], Offsets]:
+    """The lines beyond the offsets in the files of the last days, each with its origin as `_origin`, and the offsets after them.
+
+    Offsets of older files are dropped. A line that is no JSON object is left out.
+    """
+    lines: list[dict[str, Any]] = []
+    reached: Offsets = {}
+    for back in range(days, -2, -1):  # tomorrow too: another machine's clock may be ahead
+        for key in _parts(lake, kind, model, today - timedelta(days=back)):
+            file, offset = _place(key)
+            read = reached.setdefault(file, offsets.get(file, 0))
+            if offset >= read:
+                data = lake.read(key)
+                lines += _objects(data, key)
+                reached[file] = offset + len(data)
+    return lines, reached
+
+
+def read_offsets(lake: Lake, key: str) -> Offsets:
+    """The offsets that a record keeps; none before the first."""
+    entry = lake.get(key)
+    return dict(json.loads(entry.data)) if entry else {}
+
+
+def keep_offsets(lake: Lake, key: str, offsets: Offsets) -> None:
+    """Keep how far each file was read; of two readers at once the one that is further counts for each file."""
+    while True:
+        entry = lake.get(key)
+        before: Offsets = json.loads(entry.data) if entry else {}
+        kept = {file: max(offset, before.get(file, 0)) for file, offset in offsets.items()}
+        try:
+            if kept != before:
+                lake.compare_and_swap(key, canonical(kept), entry.tag if entry else None)
+            return
+        except Conflict:
+            continue
+
+
+def prediction_of(line: Mapping[str, Any]) -> Prediction:
+    """The fields of a log line that are read here."""
+    return Prediction.model_validate({name: line[name] for name in Prediction.model_fields if name in line})
+
+
+def _of_day(lake: Lake, model: str, day: date, names: set[str]) -> dict[str, Prediction]:
+    latest = max(map(predicted_at, names)) + LATE
+    found: dict[str, Prediction] = {}
+    for key in _parts(lake, "predictions", model, day):
+        if _opened_at(key) > latest:
+            continue
+        for line in lake.read(key).split(b"\n"):
+            at = line.find(MARK) + len(MARK)
+            if (name := line[at : at + ID_LENGTH].decode("ascii", "replace")) in names:
+                found[name] = prediction_of(orjson.loads(line))
+        if len(found) == len(names):
+            break
+    return found
+
+
+def _parts(lake: Lake, kind: Kind, model: str, day: date) -> list[str]:
+    return lake.keys(f"{kind}/{model}/date={day:%Y-%m-%d}")
+
+
+def _place(key: str) -> tuple[str, int]:
+    """The file, as date and name, and the byte of it that a part begins with."""
+    path = PurePosixPath(key)
+    return "/".join(path.parts[-3:-1]), int(path.stem)
+
+
+def _opened_at(key: str) -> datetime:
+    return predicted_at(PurePosixPath(key).parent.name)
+
+
+def _objects(data: bytes, key: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(data.split(b"\n"), 1):
+        try:
+            found = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(found, dict):
+            yield {**found, "_origin": f"{key}:{number}"}
