@@ -13,12 +13,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from typing_extensions import override
 
-from headgate.errors import BadInput, BadSettings, Conflict, NotFound, Unavailable
+from headgate.errors import BadInput, BadSettings, Conflict, NotFound
+
+if TYPE_CHECKING:
+    from headgate.settings import S3
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,10 @@ class Lake(ABC):
 
     @abstractmethod
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Write the record unless one is there; says whether it was written. Atomic among writers."""
+        """Write the record unless one is there; says whether this call wrote it. Atomic among writers: exactly one of them hears True.
+
+        One that was killed, or that ended Unavailable, may have written: whoever repeats the step then hears False and reads what is there.
+        """
 
     @abstractmethod
     def compare_and_swap(self, key: str, data: bytes, tag: str | None) -> None:
@@ -175,112 +181,14 @@ def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-class S3Lake(Lake):
-    """The lake under s3://bucket/prefix; endpoint, region and credentials come from the AWS environment."""
-
-    def __init__(self, bucket: str, prefix: str, client: Any = None) -> None:
-        self.bucket, self.prefix = bucket, prefix.strip("/")
-        self.uri = f"s3://{bucket}/{self.prefix}".rstrip("/")
-        self.client = client or _s3_client()
-
-    @override
-    def get(self, key: str) -> Entry | None:
-        from botocore.exceptions import ClientError
-
-        try:
-            found = self.client.get_object(Bucket=self.bucket, Key=self._full(key))
-        except ClientError as fault:
-            if _code(fault) in ("NoSuchKey", "404"):
-                return None
-            raise self._unavailable(key, fault) from fault
-        return Entry(found["Body"].read(), found["ETag"])
-
-    @override
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        return self._put(key, data, IfNoneMatch="*")
-
-    @override
-    def compare_and_swap(self, key: str, data: bytes, tag: str | None) -> None:
-        condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
-        if not self._put(key, data, **condition):
-            raise Conflict(f"{self.join(key)} was changed by somebody else; read it again")
-
-    def _put(self, key: str, data: bytes, **condition: str) -> bool:
-        """Conditional write; False if the condition did not hold."""
-        from botocore.exceptions import ClientError
-
-        try:
-            self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data, **condition)
-        except ClientError as fault:
-            if _code(fault) in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
-                return False
-            raise self._unavailable(key, fault) from fault
-        return True
-
-    @override
-    def keys(self, prefix: str) -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix).rstrip("/") + "/")
-        skip = len(self.prefix) + 1 if self.prefix else 0
-        return sorted(item["Key"][skip:] for page in pages for item in page.get("Contents", ()))
-
-    @override
-    def listing(self, prefix: str) -> list[Listed]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix).rstrip("/") + "/")
-        skip = len(self.prefix) + 1 if self.prefix else 0
-        items = (item for page in pages for item in page.get("Contents", ()))
-        found = (Listed(item["Key"][skip:], item["ETag"], item["LastModified"].astimezone(UTC)) for item in items)
-        return sorted(found, key=lambda one: one.key)
-
-    @override
-    def written_at(self, key: str) -> datetime:
-        from botocore.exceptions import ClientError
-
-        try:
-            written: datetime = self.client.head_object(Bucket=self.bucket, Key=self._full(key))["LastModified"]
-        except ClientError as fault:
-            if _code(fault) in ("NoSuchKey", "404"):
-                raise NotFound(f"expected a record at {self.join(key)}, found none") from None
-            raise self._unavailable(key, fault) from fault
-        return written.astimezone(UTC)
-
-    @override
-    def storage_options(self) -> dict[str, str]:
-        """Credentials as boto3 finds them, since delta-rs does not read every source that boto3 does."""
-        import boto3
-
-        session = boto3.Session()
-        options = {"AWS_REGION": session.region_name or "us-east-1", "AWS_CONDITIONAL_PUT": "etag"}
-        if found := session.get_credentials():
-            keys = found.get_frozen_credentials()
-            options |= {"AWS_ACCESS_KEY_ID": keys.access_key or "", "AWS_SECRET_ACCESS_KEY": keys.secret_key or ""}
-            options |= {"AWS_SESSION_TOKEN": keys.token} if keys.token else {}
-        if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3", os.environ.get("AWS_ENDPOINT_URL")):
-            options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
-        return options
-
-    def _full(self, key: str) -> str:
-        return f"{self.prefix}/{checked(key)}" if self.prefix else checked(key)
-
-    def _unavailable(self, key: str, fault: Exception) -> Unavailable:
-        return Unavailable(f"{self.join(key)}: the object store answered {fault}")
-
-
-def _s3_client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client("s3", config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 5}))
-
-
-def _code(fault: Any) -> str:
-    return str(fault.response.get("Error", {}).get("Code", ""))
-
-
-def open_lake(uri: str) -> Lake:
-    """The lake at a folder or an s3:// URI; BadSettings for any other scheme."""
+def open_lake(uri: str, s3: "S3 | None" = None) -> Lake:
+    """The lake at a folder or an s3:// URI, reached as `s3` says (None: as headgate.toml does); BadSettings for any other scheme."""
     if uri.startswith("s3://"):
+        from headgate.lake_s3 import S3Lake
+        from headgate.settings import load_settings
+
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-        return S3Lake(bucket, prefix)
+        return S3Lake(bucket, prefix, s3 or load_settings().s3)
     if "://" in uri:
         raise BadSettings(f"lake: expected a folder or s3://bucket/prefix, found {uri!r}")
     return FolderLake(Path(uri))

@@ -137,7 +137,9 @@ class Retrain(Section):
     """When newly annotated rows set off a training by themselves: docs/triggers.md. A person may start one at any time."""
 
     enabled: bool = Field(True, description="false: only a person starts a training")
-    approval: Literal["none", "required"] = Field("none", description="required: the ledger only says that a training is due; a person starts it")
+    approval: Literal["none", "required"] = Field(
+        "none", description="required: the ledger only says that a training is due; a person starts it"
+    )
     min_new_rows: int = Field(200, ge=1, description="added or corrected since the data version of the last tested candidate")
     min_labels: int = Field(2, ge=1, description="so many labels must have min_new_rows_per_label of them")
     min_new_rows_per_label: int = Field(5, ge=1)
@@ -146,12 +148,47 @@ class Retrain(Section):
     max_trainings_per_day: int = Field(8, ge=1, description="started within 24 hours, those of people included")
 
 
+class Bound(Section):
+    """How much is shown as a warning at approval, and how much stops the candidate; without `critical` nothing stops it."""
+
+    warning: float = Field(ge=0)
+    critical: float | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.critical is not None and self.critical < self.warning:
+            raise ValueError(f"expected critical to be at least warning, found {self.critical:g} below {self.warning:g}")
+        return self
+
+
 class DataChecks(Section):
-    """Bounds of the data checks on each new data version."""
+    """Bounds of the data checks on each new data version: docs/data-checks.md."""
 
     min_rows_per_label: int = Field(5, ge=1)
     max_share_change: Share = Field(0.25, description="largest move of one label's share against the previous version")
     max_characters: int = Field(100_000, ge=1)
+    false_alarm_share: float = Field(0.01, gt=0, lt=0.5, description="of clean versions, so many may seem to have drifted by chance")
+    label_drift: Bound = Field(Bound(warning=0.5), description="labels of the new rows against the others, Cohen's w")
+    label_drift_overall: Bound = Field(Bound(warning=0.3, critical=0.6), description="labels against the previous version, Cohen's w")
+    language_drift: Bound = Field(Bound(warning=0.25, critical=1.0), description="languages of the new rows, stability index (PSI)")
+    length_drift: Bound = Field(Bound(warning=0.25, critical=1.0), description="characters of the new rows, stability index (PSI)")
+    label_errors: Bound = Field(Bound(warning=0.3, critical=0.5), description="share of the rows whose label is suspected to be wrong")
+    label_errors_new: Bound = Field(Bound(warning=0.03, critical=0.1), description="by how much that share is higher in the new rows")
+    label_errors_by_label: Bound = Field(Bound(warning=0.5), description="the same, of the new rows of the label where it is highest")
+    regression_copies: Bound = Field(Bound(warning=0.2, critical=0.5), description="share of the regression rows that have a near copy")
+    regression_copies_new: Bound = Field(
+        Bound(warning=0.03, critical=0.1), description="by how much the new rows are near copies of regression rows more often"
+    )
+    repeats_new: Bound = Field(Bound(warning=0.1, critical=0.3), description="share of the new rows that are near copies of one text")
+    conflicts_new: Bound = Field(Bound(warning=0.02, critical=0.05), description="share of the new rows whose text has several labels")
+    split_copies: Bound = Field(Bound(warning=0.3), description="share of the validation rows that have a near copy in training")
+    contact_data: Bound = Field(Bound(warning=0.05), description="by how much new rows hold e-mail, phone or IP addresses more often")
+    sensitive_data: Bound = Field(Bound(warning=0), description="rows with a card, an account or a national id")
+    phone_regions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = Field(
+        ("US", "GB"), description="countries whose phone numbers are known without +country"
+    )
+    encoding_damage: Bound = Field(Bound(warning=0, critical=0.02), description="share of the rows with broken characters")
+    encoding_damage_new: Bound = Field(Bound(warning=0.02, critical=0.1), description="by how much that share is higher in the new rows")
 
 
 class Gates(Section):
@@ -328,7 +365,9 @@ class S3(Section):
     )
     connect_timeout_s: float = Field(5, gt=0, le=300)
     request_timeout_s: float = Field(60, gt=0, le=3600, description="without a byte (boto3), or for one whole request (delta-rs)")
-    patience_s: float = Field(30, ge=0, le=3600, description="for so long a store that does not answer, or asks to slow down, is tried again")
+    patience_s: float = Field(
+        30, ge=0, le=3600, description="for so long a store that does not answer, or asks to slow down, is tried again"
+    )
 
 
 class StackSettings(Section):

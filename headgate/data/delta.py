@@ -1,24 +1,30 @@
 """Delta tables through delta-rs, where a writer that was overtaken starts over from what is there now.
 
 Commits are never rebased (`max_commit_retries=0`): digest and row count belong to exactly the version they were computed from.
+Each carries an id of its own, by which a commit whose answer was lost on the way is told from somebody else's.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from headgate.errors import Conflict, NotFound, Unavailable
+from headgate.errors import Conflict, HeadgateError, NotFound, Unavailable
 from headgate.lake import Lake
+from headgate.s3_faults import delta_fault, one_line
 
 T = TypeVar("T")
-METADATA = "headgate"
-ATTEMPTS = 30
+METADATA, WRITE = "headgate", "headgate_write"
+CONTENDED_S = 600.0
+OUTAGES = 3
+SHORTEST_WAIT_S, LONGEST_WAIT_S, WIDEST = 0.05, 30.0, 32
 REMOVED = "headgate_removed"
 KEPT_FOR_EVER = {
     "delta.enableChangeDataFeed": "true",
@@ -45,7 +51,7 @@ def open_version(lake: Lake, key: str, version: int) -> DeltaTable:
 
 def create(lake: Lake, key: str, rows: pa.Table, metadata: dict[str, Any], description: str = "", partitions: tuple[str, ...] = ()) -> None:
     """Version 0 with its first rows, in one commit; Conflict if somebody was faster."""
-    with _translated(lake, key):
+    with _committing(lake, key, None, metadata) as commit:
         write_deltalake(
             lake.join(key),
             rows,
@@ -54,15 +60,15 @@ def create(lake: Lake, key: str, rows: pa.Table, metadata: dict[str, Any], descr
             partition_by=list(partitions) or None,
             configuration=KEPT_FOR_EVER,
             storage_options=lake.storage_options(),
-            commit_properties=_commit(metadata),
+            commit_properties=commit,
         )
 
 
 def upsert(lake: Lake, key: str, table: DeltaTable, rows: pa.Table, matched_by: tuple[str, ...], metadata: dict[str, Any]) -> None:
     """Replace the rows that match and add the others, in one commit on top of this very version; Conflict if there is a newer one."""
     predicate = " AND ".join(f"old.{column} = new.{column}" for column in matched_by)
-    with _translated(lake, key):
-        merge = table.merge(rows, predicate, source_alias="new", target_alias="old", commit_properties=_commit(metadata))
+    with _committing(lake, key, table, metadata) as commit:
+        merge = table.merge(rows, predicate, source_alias="new", target_alias="old", commit_properties=commit)
         merge.when_matched_update_all().when_not_matched_insert_all().execute()
 
 
@@ -75,43 +81,97 @@ def replace(lake: Lake, key: str, table: DeltaTable, rows: pa.Table, removed: li
         promote_options="default",
     )
     columns = {name: f"new.{name}" for name in rows.column_names}
-    with _translated(lake, key):
-        merge = table.merge(source, "old.id = new.id", source_alias="new", target_alias="old", commit_properties=_commit(metadata))
+    with _committing(lake, key, table, metadata) as commit:
+        merge = table.merge(source, "old.id = new.id", source_alias="new", target_alias="old", commit_properties=commit)
         merge = merge.when_matched_delete(f"new.{REMOVED}").when_matched_update(columns)
         merge.when_not_matched_insert(columns, f"NOT new.{REMOVED}").execute()
 
 
+def compact(lake: Lake, key: str) -> int:
+    """Rewrite small files as few larger ones and say how many went; 0 where there is nothing to do or other writers were faster.
+
+    It changes no row and makes no data version, so that losing to a writer costs nothing: the next compaction finds the same files.
+    """
+    if (table := open_table(lake, key)) is None:
+        raise NotFound(f"{lake.join(key)}: expected a table, found none; ingest a file first")
+    try:
+        with _translated(lake, key):
+            done = table.optimize.compact(commit_properties=CommitProperties(max_commit_retries=0))
+    except Conflict:
+        return 0
+    return int(done["numFilesRemoved"])
+
+
 def read(table: DeltaTable, schema: pa.Schema) -> pa.Table:
-    """Every row of the opened version, with the columns of the schema."""
-    return table.to_pyarrow_table(columns=schema.names).cast(schema)
+    """Every row of the opened version, with the columns of the schema; FileNotFoundError if a vacuum took its files."""
+    with told_of(table.table_uri):
+        return table.to_pyarrow_table(columns=schema.names).cast(schema)
 
 
 def retried(attempt: Callable[[], T]) -> T:
-    """Run the attempt again from the start while others commit first; Conflict after about half a minute."""
-    for number in range(ATTEMPTS):
+    """Run the attempt again from the start while others commit first or the store fails.
+
+    Conflict after ten minutes, Unavailable after the third outage (each was waited for already). Waits are uniform in a window that
+    doubles with each try and is measured in lengths of the attempt, so that any number of writers, quick or slow, spread out.
+    """
+    begun, tries, outages = time.monotonic(), 0, 0
+    while True:
+        started = time.monotonic()
         try:
             return attempt()
         except Conflict:
-            time.sleep(random.uniform(0.5, 1) * min(0.02 * 2**number, 1.5))  # noqa: S311 - spreads writers, guards nothing
-    return attempt()
+            if started - begun > CONTENDED_S:
+                raise
+        except Unavailable:
+            outages += 1
+            if outages == OUTAGES:
+                raise
+        tries += 1
+        window = max(SHORTEST_WAIT_S, time.monotonic() - started) * min(2**tries, WIDEST)
+        time.sleep(random.uniform(0, min(window, LONGEST_WAIT_S)))  # noqa: S311 - spreads writers, guards nothing
 
 
-def _commit(metadata: dict[str, Any]) -> CommitProperties:
-    return CommitProperties(custom_metadata={METADATA: metadata}, max_commit_retries=0)
+@contextmanager
+def _committing(lake: Lake, key: str, table: DeltaTable | None, metadata: dict[str, Any]) -> Iterator[CommitProperties]:
+    """Properties of one commit on top of this very version (None: of the first); a fault after it was made is none."""
+    write = uuid4().hex
+    version = table.version() + 1 if table else 0
+    try:
+        with _translated(lake, key):
+            yield CommitProperties(custom_metadata={METADATA: metadata, WRITE: write}, max_commit_retries=0)
+    except HeadgateError:
+        if not _made(lake, key, version, write):
+            raise
+        if table:
+            with _translated(lake, key):
+                table.load_as_version(version)
+
+
+def _made(lake: Lake, key: str, version: int, write: str) -> bool:
+    """Whether this version came by this very write: its answer got lost, or something after it failed."""
+    entry = lake.get(f"{key}/_delta_log/{version:020d}.json")
+    actions = [json.loads(line) for line in entry.data.splitlines()] if entry else []
+    return any(action.get("commitInfo", {}).get(WRITE) == write for action in actions)
 
 
 @contextmanager
 def _translated(lake: Lake, key: str) -> Iterator[None]:
-    """Headgate's errors for delta-rs's own."""
+    with told_of(lake.join(key)):
+        yield
+
+
+@contextmanager
+def told_of(where: str) -> Iterator[None]:
+    """Headgate's errors for delta-rs's own, about the table at an address."""
     try:
         yield
     except CommitFailedError as fault:
-        raise Conflict(f"{lake.join(key)}: somebody else committed first ({fault})") from fault
-    except TableNotFoundError:
+        raise Conflict(f"{where}: somebody else committed first ({fault})") from fault
+    except (TableNotFoundError, FileNotFoundError):
         raise
     except DeltaError as fault:
         if "already exists" in str(fault):
-            raise Conflict(f"{lake.join(key)}: somebody else created it first") from fault
-        raise NotFound(f"{lake.join(key)}: {fault}") from fault
+            raise Conflict(f"{where}: somebody else created it first") from fault
+        raise delta_fault(where, str(fault)) or NotFound(f"{where}: {one_line(str(fault))}") from fault
     except OSError as fault:
-        raise Unavailable(f"{lake.join(key)}: the object store answered {fault}") from fault
+        raise delta_fault(where, str(fault)) or Unavailable(f"{where}: the object store answered {one_line(str(fault))}") from fault

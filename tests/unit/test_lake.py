@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headgate.errors import BadInput, BadSettings, Conflict, HeadgateError, NotFound, Unavailable
+from headgate.errors import BadInput, BadSettings, Conflict, NotFound
 from headgate.lake import Lake, open_lake
 
 
@@ -77,10 +77,10 @@ def test_another_scheme_is_refused() -> None:
         open_lake("gs://bucket")
 
 
-def test_a_missing_bucket_is_unavailable(s3_uri: str) -> None:
-    with pytest.raises(Unavailable, match="the object store answered") as fault:
+def test_a_missing_bucket_is_for_a_person_to_mend(s3_uri: str) -> None:
+    with pytest.raises(BadSettings, match=r"s3://no-such-bucket/lake/a.json: expected the bucket to exist, found .*NoSuchBucket") as fault:
         open_lake("s3://no-such-bucket/lake").put_if_absent("a.json", b"x")
-    assert isinstance(fault.value, HeadgateError)
+    assert str(fault.value).endswith("create the bucket, or mend `lake` in headgate.toml")
 
 
 def test_a_listing_tells_stamp_and_time_without_reading_and_the_stamp_follows_the_bytes(lake: Lake) -> None:
