@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measured = measure(options, job)
         ceilings = {kind: ceiling({**job, "precision": kind}) for kind in ("fp32", "bf16")} if options.flops else {}
     rows = [summary(name, found) for name, found in measured.items()]
-    add_flops(rows, ceilings, options.device)
+    add_flops(rows, ceilings, options)
     ratios = find_ratios(rows, options.device)
     show(options, job, rows, ratios, ceilings)
     if options.json:
@@ -69,7 +69,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--accuracy", action="store_true", help="all rows, one round, and accuracy on the test split")
     parser.add_argument("--ladder", action="store_true", help="also the Trainer with its own options switched on, one after the other")
-    parser.add_argument("--compile", action="store_true", help="also ours under torch.compile (always on a GPU)")
+    parser.add_argument("--compile", action="store_true", help="also ours under torch.compile (minutes of compiling)")
+    parser.add_argument("--model", type=Path, default=MODEL, metavar="FOLDER", help="encoder of both sides (default: the packaged one)")
+    parser.add_argument("--peer-python", type=Path, help="interpreter with torch, transformers and accelerate (default: made from PyPI)")
     parser.add_argument("--flops", action="store_true", help="also FLOP/s against the measured matrix product (always on a GPU)")
     parser.add_argument("--quick", action="store_true", help="about a minute: 1600 rows, 1 epoch, 1 round")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and ratios there")
@@ -78,7 +80,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.rows, options.epochs, options.rounds = 1600, 1, 1
     if options.accuracy:
         options.rows, options.rounds = 0, 1
-    options.compile, options.flops = (asked or options.device == "cuda" for asked in (options.compile, options.flops))
+    options.flops = options.flops or options.device == "cuda"
     return options
 
 
@@ -90,7 +92,7 @@ def make_job(options: argparse.Namespace, folder: Path) -> Job:
     sample = folder / "train.jsonl"
     sample.write_text("".join(json.dumps(row) + "\n" for row in rows[: options.rows or None]))
     return Job(
-        model=str(MODEL),
+        model=str(options.model),
         train=str(sample),
         test=str(data / "test.jsonl") if options.accuracy else None,
         epochs=options.epochs,
@@ -119,7 +121,7 @@ def sides(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 def measure(options: argparse.Namespace, job: Job) -> dict[str, list[Found]]:
     """Each side's rounds, in turn."""
-    peer, wanted = peer_python("trainer", [*PEER, locked("transformers")]), sides(options)
+    peer, wanted = options.peer_python or peer_python("trainer", [*PEER, locked("transformers")]), sides(options)
     found: dict[str, list[Found]] = {name: [] for name in wanted}
     for number in range(1, options.rounds + 1):
         for name, change in wanted.items():
@@ -142,13 +144,13 @@ def summary(name: str, found: list[Found]) -> Found:
     return {"side": name, **merged, "examples_per_cpu_s": rate, "rounds": [one["examples"] / one["cpu_s"] for one in found]}
 
 
-def add_flops(rows: list[Found], ceilings: dict[str, float], device: str) -> None:
+def add_flops(rows: list[Found], ceilings: dict[str, float], options: argparse.Namespace) -> None:
     """Put useful FLOP/s (of the last epoch on a GPU, a CPU-second of the whole on a CPU) beside each row, and its share of the ceiling."""
-    config = json.loads((MODEL / "config.json").read_text())
+    config = json.loads((options.model / "config.json").read_text())
     known = next(row for row in rows if "tokens_per_row" in row)
     example = training_flops(Encoder.of(config), known["labels"], known["tokens_per_row"], known["squares_per_row"])
     for row in rows:
-        row["flops"] = example * row["examples_per_s" if device == "cuda" else "examples_per_cpu_s"]
+        row["flops"] = example * row["examples_per_s" if options.device == "cuda" else "examples_per_cpu_s"]
         if row["precision"] in ceilings:
             row["share_of_ceiling"] = row["flops"] / ceilings[row["precision"]]
 

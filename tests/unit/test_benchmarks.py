@@ -68,11 +68,12 @@ def test_a_sample_measures_fine_tuning_and_all_rows_the_default_recipe(load) -> 
     assert training.sides(training.parse(["--accuracy"]))["Headgate"] == {}
 
 
-def test_a_gpu_run_also_compiles_and_counts_flops(load) -> None:
+def test_a_gpu_run_also_counts_flops_and_compiles_only_where_asked(load) -> None:
     training = load("training")
     options = training.parse(["--device", "cuda"])
     assert options.flops
-    assert training.sides(options)["Headgate, torch.compile"]["compile"] is True
+    assert "Headgate, torch.compile" not in training.sides(options)
+    assert training.sides(training.parse(["--compile"]))["Headgate, torch.compile"]["compile"] is True
 
 
 def test_the_flop_formula_counts_each_weight_and_each_pair_of_tokens_six_and_twelve_times(load) -> None:
