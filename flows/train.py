@@ -10,12 +10,13 @@ from tasks.load_testing import run_load_test
 from tasks.regression_testing import run_regression_test
 from tasks.staging import deploy_to_staging, leave_staging, test_staging_endpoint
 from tasks.training import fine_tune
+from tasks.triggering import admit_training
 from tasks.wrapping import register_bundle, wrap_bundle
 
 
 @flow(name="train_candidate", flow_run_name="train {model}")
 def train_candidate(model: str, started_by: str = "automation:schedule", retest: str | None = None) -> str | None:
-    """Train, test and offer a candidate for the newest data version, unless that was done already.
+    """Train, test and offer a candidate for the newest data version, unless that was done already or the ledger says no.
 
     Args:
         model: table of headgate.toml
@@ -25,6 +26,8 @@ def train_candidate(model: str, started_by: str = "automation:schedule", retest:
     candidate = plan_candidate(model, started_by, retest)
     if known := note_standing(candidate):
         return known.release
+    if not admit_training(candidate):
+        return None
 
     checks = check_data(candidate)
     if not checks.passed:

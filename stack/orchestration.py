@@ -18,9 +18,12 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterIdempotencyKey,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import AwaitingRetry
@@ -77,6 +80,19 @@ def gate_run(release: Release) -> FlowRun | None:
             flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[release.evidence_digest])),
         )
     return found[0] if found else None
+
+
+def open_trainings(model: str) -> list[FlowRun]:
+    """The runs that train a model now or are about to, oldest first; tests of an old release are none."""
+    open_types = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+    with client() as api:
+        found = api.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=["train_candidate"])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=["default"])),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_types))),
+            sort=FlowRunSort.START_TIME_ASC,
+        )
+    return [run for run in found if run.parameters.get("model") == model and not run.parameters.get("retest")]
 
 
 def answer(run: FlowRun, decision: str, approver: str, reason: str) -> None:

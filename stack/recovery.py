@@ -14,7 +14,8 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, Fl
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import AwaitingRetry
 
-MOST_STARTS = 5
+from headgate.release.training_ledger import MOST_STARTS
+
 PAUSE_S = 5.0
 LONGEST_PENDING = timedelta(minutes=2)
 log = logging.getLogger("headgate.recovery")

@@ -21,7 +21,7 @@ from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, resolve
 from headgate.settings import ModelSettings, load_settings
 from stack.following import Follower
-from stack.orchestration import answer, client, gate_run, start_run
+from stack.orchestration import answer, client, gate_run, open_trainings, start_run
 from stack.services import Addresses
 from stack.summary import closing_lines, how_to_approve
 from stack.terminal import ask_person
@@ -67,7 +67,9 @@ def take_in(model: str, settings: ModelSettings, say: Say) -> None:
 
 
 def train_if_new(model: str, settings: ModelSettings, started_by: str, say: Say) -> Standing:
-    """Train and test a candidate for the newest data unless one is known; says why if not."""
+    """Train and test a candidate for the newest data unless one is known; says why if not. A training under way is followed first."""
+    if not follow_open_trainings(model, say):
+        return newest_standing(model, settings)
     lake, environment = the_lake(), production(settings)
     data, regression = newest_data(lake, settings)
     key = candidate_key(data, regression, settings)
@@ -78,6 +80,25 @@ def train_if_new(model: str, settings: ModelSettings, started_by: str, say: Say)
     say(f"training a candidate on data version {data.version} ({data.rows} rows) ...")
     follow(start_run("train_candidate", {"model": model, "started_by": started_by}, idempotency_key=f"train-{model}-{key}"), say)
     return standing(lake, model, key, environment)
+
+
+def follow_open_trainings(model: str, say: Say) -> bool:
+    """Follow the trainings that somebody else set off, one after the other; False if one of them failed."""
+    while under_way := open_trainings(model):
+        run = under_way[0]
+        say(f"a training is under way, started by {run.parameters.get('started_by')}; following it ...")
+        follow(run.id, say)
+        with client() as api:
+            state = api.read_flow_run(run.id).state
+        if state and state.is_final() and not state.is_completed():
+            return False
+    return True
+
+
+def newest_standing(model: str, settings: ModelSettings) -> Standing:
+    """Where the candidate of the newest data version is."""
+    data, regression = newest_data(the_lake(), settings)
+    return standing(the_lake(), model, candidate_key(data, regression, settings), production(settings))
 
 
 def pass_gate(model: str, known: Standing, unattended: Approver | None, say: Say) -> Standing:
@@ -158,7 +179,7 @@ def ingest_files(model: str, files: Sequence[Path], say: Say) -> int:
     for file in files:
         say(f"landed {file} as {land(the_lake(), settings.dataset, file)}")
     follow(start_run("ingest_annotations", {"model": model}), say)
-    say(f"next: headgate run --model {model}")
+    say(f"next: headgate triggers --model {model} (whether the new rows set off a training), or headgate run --model {model}")
     return 0
 
 

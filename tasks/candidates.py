@@ -1,8 +1,9 @@
 """What to build, whether it was built already, and how a stopped candidate ends."""
 
+from typing import TYPE_CHECKING
+
 from prefect.logging import get_run_logger
 
-from data_checks.annotations import DataCheckReport
 from headgate.checkout import commit
 from headgate.data.table import DatasetTable
 from headgate.data.version import DataVersion
@@ -15,6 +16,9 @@ from headgate.release.record import load_release
 from headgate.settings import ModelSettings, load_settings
 from tasks.once import once_per_run
 from tasks.places import the_lake
+
+if TYPE_CHECKING:
+    from data_checks.annotations import DataCheckReport  # loading it takes seconds, which deciding about a training need not wait for
 
 
 def newest_data(lake: Lake, settings: ModelSettings) -> tuple[DataVersion, DataVersion]:
@@ -97,7 +101,7 @@ def explain(known: Standing, data: DataVersion) -> str:
 
 
 @once_per_run("stop candidate")
-def finish_stopped(candidate: Candidate, checks: DataCheckReport) -> None:
+def finish_stopped(candidate: Candidate, checks: "DataCheckReport") -> None:
     """Record that the data checks stopped the candidate before training."""
     failed = [check for check in checks.checks if not check.passed and check.severity == "critical"]
     reason = "data checks failed: " + "; ".join(f"{check.name}: {check.detail}" for check in failed)
