@@ -57,6 +57,19 @@ def known_rows(lake: Lake, dataset: str, texts: Collection[str]) -> dict[str, Kn
     return found
 
 
+def annotated(lake: Lake, dataset: str, texts: Collection[str]) -> dict[str, set[str]]:
+    """Of these texts those that the newest data version holds, as they are or by their group, each with the sources of its rows."""
+    by_form = {normalised(text): text for text in texts}
+    by_group = {text_group(text): text for text in texts}
+    table = delta.open_table(lake, DatasetTable(lake, dataset).key) if texts else None
+    found: dict[str, set[str]] = {}
+    for batch in table.to_pyarrow_dataset().to_batches(columns=["text", "group_id", "source"]) if table else ():
+        for row in batch.to_pylist():
+            for text in {by_form.get(normalised(row["text"])), by_group.get(row["group_id"])} - {None}:
+                found.setdefault(str(text), set()).add(row["source"])
+    return found
+
+
 class Frozen:
     """The texts and groups of a regression set, which may never be trained on."""
 

@@ -22,6 +22,7 @@ Offsets = dict[str, int]
 LATE = timedelta(minutes=5)  # between an answer and the opening of the file that holds it
 MARK = b'"prediction_id":"'
 ID_LENGTH = 35
+MOST_BYTES = 32 * 2**20
 
 
 class Prediction(Record):
@@ -61,23 +62,39 @@ def find_predictions(lake: Lake, model: str, wanted: Collection[str]) -> dict[st
 
 
 def new_lines(
-    lake: Lake, kind: Kind, model: str, offsets: Mapping[str, int], today: date, days: int
+    lake: Lake, kind: Kind, model: str, offsets: Mapping[str, int], today: date, days: int, most_bytes: int = MOST_BYTES, overlap: int = 0
 ) -> tuple[list[dict[str, Any]], Offsets]:
-    """The lines beyond the offsets in the files of the last days, each with its origin as `_origin`, and the offsets after them.
+    """The lines beyond the offsets in the files of the last days, each with its `_origin`, and the offsets after them.
 
-    Offsets of older files are dropped. A line that is no JSON object is left out.
+    At most about most_bytes are read, the oldest first; the next look goes on from there. overlap: so many parts before the new ones of
+    a day are read again. Offsets of older files are dropped. A line that is no JSON object is left out.
     """
     lines: list[dict[str, Any]] = []
     reached: Offsets = {}
+    left = most_bytes
     for back in range(days, -2, -1):  # tomorrow too: another machine's clock may be ahead
-        for key in _parts(lake, kind, model, today - timedelta(days=back)):
+        keys = _parts(lake, kind, model, today - timedelta(days=back))
+        reached |= {file: offsets.get(file, 0) for file in {_place(key)[0] for key in keys}}
+        fresh = [key for key in keys if _place(key)[1] >= offsets.get(_place(key)[0], 0)]
+        for key in (*_before(keys, fresh, overlap), *fresh):
+            if left <= 0:
+                break
+            data = lake.read(key)
+            lines += _objects(data, key)
+            left -= len(data)
             file, offset = _place(key)
-            read = reached.setdefault(file, offsets.get(file, 0))
-            if offset >= read:
-                data = lake.read(key)
-                lines += _objects(data, key)
-                reached[file] = offset + len(data)
+            reached[file] = max(reached[file], offset + len(data))
     return lines, reached
+
+
+def _before(keys: list[str], fresh: list[str], overlap: int) -> list[str]:
+    """The last parts of each file that were read before, where the day has new ones."""
+    if not fresh or not overlap:
+        return []
+    old: dict[str, list[str]] = {}
+    for key in sorted(set(keys) - set(fresh)):
+        old.setdefault(_place(key)[0], []).append(key)
+    return [key for parts in old.values() for key in parts[-overlap:]]
 
 
 def read_offsets(lake: Lake, key: str) -> Offsets:
