@@ -222,6 +222,23 @@ def deploy(
 
 
 @app.command()
+def triggers(
+    model: Annotated[str | None, typer.Option(help="table of headgate.toml; all of them if left out", show_default=False)] = None,
+    count: Annotated[int, typer.Option("--last", help="decisions to show", min=1)] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="a JSON list, one object a model")] = False,
+) -> None:
+    """Show whether new rows set off a training, what is missing until the next one, and what was decided before and why.
+
+    \b
+    headgate triggers
+    headgate triggers --model replies --last 50
+    """
+    from stack.triggers import show_triggers
+
+    raise typer.Exit(show_triggers(model, count, as_json, say))
+
+
+@app.command()
 def audit(
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object: entries and faults")] = False,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -80,6 +81,19 @@ def gate_run(release: Release) -> FlowRun | None:
             flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[release.evidence_digest])),
         )
     return found[0] if found else None
+
+
+def next_start(flow: str, deployment: str) -> datetime | None:
+    """When a scheduled run of a flow begins next, in UTC."""
+    with client() as api:
+        found = api.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[deployment])),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))),
+            sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+            limit=1,
+        )
+    return found[0].expected_start_time.astimezone(UTC) if found and found[0].expected_start_time else None
 
 
 def open_trainings(model: str) -> list[FlowRun]:

@@ -6,6 +6,7 @@ from headgate.lake import Lake
 from headgate.release.approval import decision_of
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, release_ids
+from headgate.release.retraining import newest_decisions
 from headgate.settings import ModelSettings, load_settings
 from stack.services import known_addresses
 from tasks.places import endpoint_name, target_named, the_lake
@@ -44,6 +45,8 @@ def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
         lines.append(
             f"  {stage.environment}: {told}{canary}, {'answers' if status.ready else 'does not answer'} {status.url or ''}".rstrip()
         )
+    for decision in newest_decisions(lake, name, 1):
+        lines.append(f"  retraining: {decision.reason} ({decision.at:%Y-%m-%d %H:%M} UTC; `headgate triggers`)")
     return lines + [_release_line(lake, found) for found in _releases(lake, name)]
 
 

@@ -91,12 +91,16 @@ def decide_once(lake: Lake, model: str, trigger: str, decided_by: str, look: Loo
 
 def settle(lake: Lake, model: str, look: LookUp, now: datetime) -> tuple[PastTraining, ...]:
     """The newest trainings, after the end of each that is over was noted."""
-    past = past_trainings(lake, model, now)
-    ends = [(one.training, end_of(one, look(one.training), now)) for one in past if one.open]
-    for training, end in ends:
-        if end is not None:
-            note_end(lake, training, end)
-    return past_trainings(lake, model, now) if any(end for _, end in ends) else past
+    past = seen(past_trainings(lake, model, now), look, now)
+    for one in past:
+        if one.end is not None:
+            note_end(lake, one.training, one.end)
+    return past
+
+
+def seen(past: tuple[PastTraining, ...], look: LookUp, now: datetime) -> tuple[PastTraining, ...]:
+    """The trainings with the ends that their flow runs tell of."""
+    return tuple(one.model_copy(update={"end": end_of(one, look(one.training), now)}) if one.open else one for one in past)
 
 
 def gather(lake: Lake, model: str, past: tuple[PastTraining, ...]) -> Evidence:

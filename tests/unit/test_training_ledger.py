@@ -11,16 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from made_up_history import row
+from made_up_ledger import annotate, lake_with_champion, policy
 from made_up_release import RELEASE
 
-from headgate.data.frozen import freeze
 from headgate.data.table import DatasetTable
 from headgate.data.version import DataVersion
-from headgate.lake import FolderLake, Lake, open_lake
+from headgate.lake import FolderLake, Lake
 from headgate.release.candidate import Candidate, save_outcome
-from headgate.release.champion import crown
-from headgate.release.record import Release, save_release
+from headgate.release.record import save_release
 from headgate.release.retraining import newest_decisions
 from headgate.release.training_ledger import RunState, Training, claim, past_trainings
 from headgate.settings import load_settings
@@ -50,33 +48,10 @@ def runs() -> Runs:
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    """A model with a champion of data version 0 and no new rows yet."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HEADGATE_TOML", raising=False)
-    _policy()
-    found = open_lake("lake")
-    freeze(found, "replies-regression", [row("r0")])
-    version = DatasetTable(found, "replies").merge([row("a"), row("b", "y")]).version
-    _crown(found, version)
-    yield found
+    yield lake_with_champion()
     load_settings.cache_clear()
-
-
-def _policy(retrain: str = "", models: str = "") -> None:
-    given = f"min_new_rows = 4\nmin_new_rows_per_label = 1\n{retrain}"
-    Path("headgate.toml").write_text(f'lake = "lake"\n[models.replies]\ndataset = "replies"\n[models.replies.retrain]\n{given}\n{models}\n')
-    load_settings.cache_clear()
-
-
-def _crown(lake: Lake, version: DataVersion) -> Release:
-    release = RELEASE.model_copy(update={"data_version": version})
-    save_release(lake, release)
-    crown(lake, "replies", "production", release.id, None, NOW)
-    return release
-
-
-def _annotate(lake: Lake, *ids: str) -> DataVersion:
-    return DatasetTable(lake, "replies").merge([row(name, "xy"[place % 2]) for place, name in enumerate(ids)]).version
 
 
 def _decide(lake: Lake, runs: Runs, by: str = "dispatch-1", now: datetime = NOW) -> Decided:
@@ -103,9 +78,9 @@ def _finish(lake: Lake, candidate: Candidate) -> None:
 
 
 def test_enough_rows_set_off_one_training_and_the_next_decisions_say_that_it_runs(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c", "d", "e")
+    annotate(lake, "c", "d", "e")
     assert _decide(lake, runs).decision.reason == "did not train: 3 of 4 new rows since version 0"
-    _annotate(lake, "f")
+    annotate(lake, "f")
     first = _decide(lake, runs, now=NOW + timedelta(seconds=1))
     assert (first.decision.decision, first.decision.training, first.fresh) == ("train", 0, True)
     (past,) = past_trainings(lake, "replies", NOW)
@@ -120,28 +95,28 @@ def test_enough_rows_set_off_one_training_and_the_next_decisions_say_that_it_run
 
 
 def test_new_rows_count_from_the_last_tested_candidate_even_if_it_was_stopped(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     decided = _decide(lake, runs)
     candidate = _candidate(decided, lake)
     assert admit(lake, candidate, "run-1", past_trainings(lake, "replies", NOW)[0].training.run_key, runs, NOW) is None
     _finish(lake, candidate)
     assert "was stopped: accuracy failed" in _decide(lake, runs).decision.reason
-    _annotate(lake, "g", "h")
+    annotate(lake, "g", "h")
     assert _decide(lake, runs).decision.reason == "did not train: 2 of 4 new rows since version 1"
 
 
 def test_a_training_that_the_data_checks_stopped_has_not_used_its_rows(lake: Lake, runs: Runs) -> None:
-    _policy("cool_down_hours = 0")
-    _annotate(lake, "c", "d", "e", "f")
+    policy("cool_down_hours = 0")
+    annotate(lake, "c", "d", "e", "f")
     candidate = _candidate(_decide(lake, runs), lake)
     save_outcome(lake, candidate, release=None, stopped="data checks failed")
     assert _decide(lake, runs).decision.checks == ("candidate",), "the same rows are not checked twice"
-    _annotate(lake, "c2")
+    annotate(lake, "c2")
     assert _decide(lake, runs).decision.reason == "trains: 5 new rows (5 added, 0 corrected) since version 0"
 
 
 def test_a_failed_run_cools_down_and_then_the_same_run_is_started_again(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     _decide(lake, runs)
     key = past_trainings(lake, "replies", NOW)[0].training.run_key
     runs.put(key, "failed", NOW + timedelta(minutes=10), why="out of memory")
@@ -157,7 +132,7 @@ def test_a_failed_run_cools_down_and_then_the_same_run_is_started_again(lake: La
 
 
 def test_a_crashed_run_is_left_to_the_recovery_until_that_gave_up(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     _decide(lake, runs)
     key, crashed = past_trainings(lake, "replies", NOW)[0].training.run_key, NOW + timedelta(minutes=1)
     runs.put(key, "crashed", crashed)
@@ -169,14 +144,14 @@ def test_a_crashed_run_is_left_to_the_recovery_until_that_gave_up(lake: Lake, ru
 
 
 def test_a_crashed_run_that_nothing_recovers_does_not_block_for_ever(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     _decide(lake, runs)
     runs.put(past_trainings(lake, "replies", NOW)[0].training.run_key, "crashed", NOW + timedelta(minutes=1))
     assert _decide(lake, runs, now=NOW + timedelta(minutes=12)).decision.checks == ("cool_down",)
 
 
 def test_a_training_whose_run_prefect_lost_after_it_began_is_over(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     candidate = _candidate(_decide(lake, runs), lake)
     admit(lake, candidate, "run-1", past_trainings(lake, "replies", NOW)[0].training.run_key, runs, NOW)
     told = _decide(lake, runs).decision
@@ -184,7 +159,7 @@ def test_a_training_whose_run_prefect_lost_after_it_began_is_over(lake: Lake, ru
 
 
 def test_what_a_killed_decision_set_off_is_started_by_the_next_one(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     _decide(lake, runs, "killed")
     later = _decide(lake, runs, "dispatch-2", NOW + timedelta(minutes=15))
     assert (later.decision.decision, later.decision.training) == ("train", 0)
@@ -193,7 +168,7 @@ def test_what_a_killed_decision_set_off_is_started_by_the_next_one(lake: Lake, r
 
 
 def test_the_same_decision_run_started_again_after_a_kill_goes_on_with_its_own_training(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     first = _decide(lake, runs)
     again = _decide(lake, runs, now=NOW + timedelta(seconds=30))
     assert (again.decision.training, again.decision.reason) == (0, first.decision.reason)
@@ -202,7 +177,7 @@ def test_the_same_decision_run_started_again_after_a_kill_goes_on_with_its_own_t
 
 @pytest.mark.parametrize("kept", ["set-off", "decision"])
 def test_a_kill_between_number_and_record_leaves_one_training_and_one_decision(lake: Lake, runs: Runs, kept: str) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     _decide(lake, runs)
     if kept == "set-off":
         shutil.rmtree("lake/ledger/replies/decisions")
@@ -212,7 +187,7 @@ def test_a_kill_between_number_and_record_leaves_one_training_and_one_decision(l
 
 
 def test_a_persons_training_is_entered_without_asking_the_policy_and_counts_from_then_on(lake: Lake, runs: Runs) -> None:
-    _policy("enabled = false\nmax_trainings_per_day = 1")
+    policy("enabled = false\nmax_trainings_per_day = 1")
     candidate = _candidate(_decide(lake, runs), lake, started_by="person:ada")
     told = admit(lake, candidate, "run-1", None, runs, NOW)
     assert told is not None
@@ -221,19 +196,19 @@ def test_a_persons_training_is_entered_without_asking_the_policy_and_counts_from
     assert admit(lake, candidate, "run-1", None, runs, NOW) is None, "a run that starts again after a kill is entered once"
     (past,) = past_trainings(lake, "replies", NOW)
     assert (past.training.started_by, past.beginning is not None) == ("person:ada", True)
-    _policy("max_trainings_per_day = 1")
+    policy("max_trainings_per_day = 1")
     _finish(lake, candidate)
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     assert _decide(lake, runs).decision.checks == ("budget",)
 
 
 def test_a_run_that_an_automation_starts_past_the_ledger_is_decided_by_it(lake: Lake, runs: Runs) -> None:
-    _annotate(lake, "c")
+    annotate(lake, "c")
     candidate = _candidate(_decide(lake, runs), lake, started_by="automation:schedule")
     told = admit(lake, candidate, "run-1", None, runs, NOW)
     assert told is not None
     assert told.decision.reason == ("did not train: 1 of 4 new rows since version 0; 1 of 2 labels with at least 1 new rows (x)")
-    _annotate(lake, "d", "e", "f")
+    annotate(lake, "d", "e", "f")
     told = admit(lake, candidate, "run-2", None, runs, NOW)
     assert told is not None
     assert told.decision.decision == "train"
@@ -263,7 +238,7 @@ def test_before_the_first_release_a_person_starts_it(lake: Lake, runs: Runs) -> 
 
 
 def test_the_models_of_a_data_set_are_decided_each_for_itself(lake: Lake) -> None:
-    _policy(models='[models.urgency]\ndataset = "replies"\n[models.tickets]\ndataset = "tickets"')
+    policy(models='[models.urgency]\ndataset = "replies"\n[models.tickets]\ndataset = "tickets"')
     assert models_of("replies") == ["replies", "urgency"]
     assert models_of(None) == ["replies", "urgency", "tickets"]
     assert models_of("unknown") == []
@@ -309,7 +284,7 @@ class _Racing(FolderLake):
 
 
 def test_of_those_who_decide_at_the_same_moment_one_sets_off_the_training(lake: Lake, tmp_path: Path) -> None:
-    _annotate(lake, "c", "d", "e", "f")
+    annotate(lake, "c", "d", "e", "f")
     racing = _Racing(tmp_path / "lake", 4)
 
     def decide(number: int) -> Decided:
