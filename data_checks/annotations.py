@@ -6,10 +6,10 @@ Great Expectations judges the rows and writes the Data Docs; they are kept as ev
 import html
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import: it reads this once
 
@@ -17,15 +17,16 @@ import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
 
+from data_checks.measures import Measure, Severity, measures, some
 from data_checks.offline_docs import make_offline
+from data_checks.signs import CONTACT, SENSITIVE, Signs, signs_of
 from headgate.data.rows import normalised
 from headgate.evaluation.report import DataCheck
-from headgate.record import Record
+from headgate.record import Record, canonical
 from headgate.settings import DataChecks
 
-Severity = Literal["critical", "warning"]
 SUITE = "annotations"
-SHOWN = 5
+SUSPECTS, FLAGGED = "suspected_labels.jsonl", "flagged_rows.jsonl"
 # These checks are about labels: the column that tells what was found for each.
 OF_LABELS = {"labels_known": "label_rows", "rows_per_label": "label_rows", "label_shares": "label_share_change"}
 
@@ -47,6 +48,7 @@ class _Check:
     expected: str
     expectation: Callable[..., Any]
     arguments: dict[str, Any]
+    found: str | None = None  # in words, where it is known before
 
 
 def check_annotations(
@@ -57,13 +59,20 @@ def check_annotations(
     labels: Collection[str],
     out: Path,
 ) -> DataCheckReport:
-    """Judge a data version's rows against the version before, the regression set and the known labels (none given: those found)."""
-    facts = _with_facts(frame, previous, regression)
-    checks = _checks(facts, previous, settings, labels)
+    """Judge a data version's rows against the version before, the regression set and the known labels (none given: those found).
+
+    Beside the Data Docs' first page lie `suspected_labels.jsonl` and `flagged_rows.jsonl`: ids and labels, no text.
+    """
+    signs = signs_of(frame, previous, regression, settings.phone_regions)
+    measured = measures(signs, settings)
+    facts = _with_facts(frame, previous, regression).assign(**{one.name: one.value for one in measured})
+    checks = [*_checks(facts, previous, settings, labels), *map(_measured, measured)]
     context = _context(out)
     results = _run(context, facts, checks)
     docs = Path(context.root_directory) / "uncommitted" / "data_docs" / "local_site"
     found = tuple(_found(check, results[check.name]) for check in checks)
+    _write_lines(docs / SUSPECTS, (suspect.to_bytes() for suspect in signs.judged.suspects))
+    _write_lines(docs / FLAGGED, _flagged(signs, measured))
     make_offline(docs, [(check.name, check.severity, "passed" if check.passed else "failed", check.detail) for check in found])
     passed = all(check.passed for check in found if check.severity == "critical")
     return DataCheckReport(passed=passed, checks=found, docs=(docs / "index.html").relative_to(out.absolute()).as_posix())
@@ -142,6 +151,26 @@ def _check(name: str, expected: str, expectation: Callable[..., Any], severity: 
     return _Check(name, severity, expected, expectation, arguments)
 
 
+def _measured(measure: Measure) -> _Check:
+    """The number is a column of its own, so that Great Expectations judges it and its Data Docs show it."""
+    arguments = {"column": measure.name, "max_value": measure.bound.warning}
+    return _Check(measure.name, measure.severity, measure.expected, gxe.ExpectColumnMaxToBeBetween, arguments, measure.found)
+
+
+def _flagged(signs: Signs, measured: Iterable[Measure]) -> Iterable[bytes]:
+    """For each measure the rows that it is about; of personal data the kinds."""
+    kinds = signs.rows.set_index("id")[[*CONTACT, *SENSITIVE]]
+    personal = {row_id: [str(kind) for kind, there in row.items() if there] for row_id, row in kinds[kinds.any(axis=1)].iterrows()}
+    for measure in measured:
+        for row_id in measure.ids:
+            told = {"kinds": personal.get(row_id, [])} if measure.name in ("contact_data", "sensitive_data") else {}
+            yield canonical({"check": measure.name, "id": row_id} | told)
+
+
+def _write_lines(file: Path, lines: Iterable[bytes]) -> None:
+    file.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
 def _context(out: Path) -> Any:
     """A fresh context in its own folder under out; what an earlier run left there is replaced."""
     folder = out.absolute() / "data_checks"
@@ -174,13 +203,14 @@ def _run(context: Any, facts: pd.DataFrame, checks: list[_Check]) -> dict[str, A
 
 def _found(check: _Check, result: Any) -> DataCheck:
     """A check that could not run has not passed."""
-    passed = bool(result.success)
-    detail = f"expected {check.expected}"
+    passed, expected = bool(result.success), f"expected {check.expected}"
     if result.exception_info.get("raised_exception"):
-        detail += f"; could not be checked: {result.exception_info.get('exception_message')}"
-    elif not passed:
-        detail += f"; found {_offenders(check.name, result.result)}"
-    return DataCheck(name=check.name, severity=check.severity, passed=passed, detail=html.unescape(detail))
+        detail = f"{expected}; could not be checked: {result.exception_info.get('exception_message')}"
+    elif check.found is not None:
+        detail = f"{expected}; found {check.found}"
+    else:
+        detail = html.unescape(expected if passed else f"{expected}; found {_offenders(check.name, result.result)}")
+    return DataCheck(name=check.name, severity=check.severity, passed=passed, detail=detail)
 
 
 def _offenders(name: str, result: dict[str, Any]) -> str:
@@ -191,16 +221,9 @@ def _offenders(name: str, result: dict[str, Any]) -> str:
         return str(result.get("observed_value"))
     rows = result["unexpected_index_list"]
     if name in OF_LABELS:
-        return _some([f"{label}: {value}" for label, value in _pairs(rows, OF_LABELS[name])])
-    return f"{result['unexpected_count']} of {result['element_count']} row(s): id {_some([str(row['id']) for row in rows])}"
+        return some([f"{label}: {value}" for label, value in _pairs(rows, OF_LABELS[name])])
+    return f"{result['unexpected_count']} of {result['element_count']} row(s): id {some([str(row['id']) for row in rows])}"
 
 
 def _pairs(rows: list[dict[str, Any]], column: str) -> list[tuple[str, Any]]:
     return sorted({(str(row["label"]), row[column]) for row in rows})
-
-
-def _some(names: list[str]) -> str:
-    """The first few different names, and how many more there are."""
-    different = list(dict.fromkeys(names))
-    more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
-    return f"{', '.join(different[:SHOWN])}{more}"

@@ -53,6 +53,9 @@ def _front_page(docs: Path, rows: list[tuple[str, str, str, str]]) -> str:
         for title, folder in (("Validation result, with the ids of failing rows", "validations"), ("Expectation suite", "expectations"))
         for page in sorted((docs / folder).rglob("*.html"))
     ]
+    links += [
+        f'<li><a href="{file.name}">{file.stem.replace("_", " ").capitalize()}, one JSON a line</a></li>' for file in docs.glob("*.jsonl")
+    ]
     lines = "".join(f'<tr class="{row[2]}">{"".join(f"<td>{html.escape(cell)}</td>" for cell in row)}</tr>' for row in rows)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}<title>Data checks</title>{STYLE}</head>'

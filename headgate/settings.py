@@ -172,7 +172,7 @@ class DataChecks(Section):
     label_drift_overall: Bound = Field(Bound(warning=0.3, critical=0.6), description="labels against the previous version, Cohen's w")
     language_drift: Bound = Field(Bound(warning=0.25, critical=1.0), description="languages of the new rows, stability index (PSI)")
     length_drift: Bound = Field(Bound(warning=0.25, critical=1.0), description="characters of the new rows, stability index (PSI)")
-    label_errors: Bound = Field(Bound(warning=0.3, critical=0.5), description="share of the rows whose label is suspected to be wrong")
+    label_errors: Bound = Field(Bound(warning=0.25, critical=0.45), description="share of the rows whose label is suspected to be wrong")
     label_errors_new: Bound = Field(Bound(warning=0.03, critical=0.1), description="by how much that share is higher in the new rows")
     label_errors_by_label: Bound = Field(Bound(warning=0.5), description="the same, of the new rows of the label where it is highest")
     regression_copies: Bound = Field(Bound(warning=0.2, critical=0.5), description="share of the regression rows that have a near copy")

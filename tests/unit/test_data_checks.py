@@ -30,7 +30,7 @@ def test_sound_rows_pass_every_check(tmp_path: Path) -> None:
     report = check(frame(), tmp_path, previous=frame(rows=18), regression=frame().assign(text="other", group_id="other"), labels=("a", "b"))
     assert report.passed
     assert failed(report) == {}
-    assert {found.name for found in report.checks} == {
+    assert [found.name for found in report.checks] == [
         "ids_unique",
         "text_present",
         "text_length",
@@ -42,7 +42,25 @@ def test_sound_rows_pass_every_check(tmp_path: Path) -> None:
         "regression_rows",
         "conflicts_rare",
         "conflicts",
-    }
+        "labels_alike",
+        "labels_new",
+        "label_drift_overall",
+        "label_errors",
+        "regression_copies",
+        "split_copies",
+        "sensitive_data",
+        "repeats_new",
+        "encoding_damage",
+        "label_drift",
+        "language_drift",
+        "length_drift",
+        "label_errors_new",
+        "regression_copies_new",
+        "contact_data",
+        "encoding_damage_new",
+        "label_errors_by_label",
+        "conflicts_new",
+    ]
 
 
 @pytest.mark.parametrize(
