@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from headgate.data.mail_folders import as_json_lines, folder_rows
+from headgate.data.settling import is_half_written
 from headgate.data.version import checked_name
 from headgate.errors import NotFound
 from headgate.lake import Lake, Listed
@@ -67,19 +68,32 @@ def pending_and_copies(lake: Lake, dataset: str) -> tuple[list[LandedFile], list
 
     A file that was marked is listed and not read again, unless its stamp says that it was replaced: reads are O(new files).
     """
-    done = {PurePosixPath(key).stem for key in lake.keys(f"ingested/{checked_name(dataset)}")}
-    marked = {PurePosixPath(key).name for key in lake.keys(f"{READ}/{dataset}")}
-    finished = {mark for sha256, _, mark in (name.partition("-") for name in marked) if sha256 in done}
-    unread = [one for one in lake.listing(_landing(dataset)) if _mark(one.key, one.stamp) not in finished]
+    done = _done(lake, dataset)
     files: dict[str, LandedFile] = {}
     copies = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for file in pool.map(lambda one: _read(lake, one), unread):
+        for file in pool.map(lambda one: _read(lake, one), _unread(lake, dataset, done)):
             if file.sha256 in done or file.sha256 in files:
                 copies.append(replace(file, data=b""))
             else:
                 files[file.sha256] = file
     return sorted(files.values(), key=lambda file: file.arrived), copies
+
+
+def unread(lake: Lake, dataset: str) -> list[Listed]:
+    """The landed files that no ingest has finished as they stand now, unread; no half-written ones."""
+    return _unread(lake, dataset, _done(lake, dataset))
+
+
+def _done(lake: Lake, dataset: str) -> set[str]:
+    return {PurePosixPath(key).stem for key in lake.keys(f"ingested/{checked_name(dataset)}")}
+
+
+def _unread(lake: Lake, dataset: str, done: set[str]) -> list[Listed]:
+    marked = {PurePosixPath(key).name for key in lake.keys(f"{READ}/{dataset}")}
+    finished = {mark for sha256, _, mark in (name.partition("-") for name in marked) if sha256 in done}
+    there = (one for one in lake.listing(_landing(dataset)) if not is_half_written(one.key))
+    return [one for one in there if _mark(one.key, one.stamp) not in finished]
 
 
 def mark_read(lake: Lake, dataset: str, file: LandedFile) -> None:
