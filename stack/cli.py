@@ -116,6 +116,23 @@ def ingest(
 
 
 @app.command()
+def gateway(
+    host: Annotated[str | None, typer.Option(help="address to listen on; else gateway.host of headgate.toml", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(help="port; else gateway.port of headgate.toml; 0: any", show_default=False)] = None,
+) -> None:
+    """Take annotations that Label Studio, Argilla or your own tools post: docs/arrivals.md. Runs until it is stopped.
+
+    Needs HEADGATE_WEBHOOK_SECRETS in the environment, and PREFECT_API_URL to set off the ingest at once.
+
+    \b
+    HEADGATE_WEBHOOK_SECRETS=$(openssl rand -hex 32) headgate gateway --port 4310
+    """
+    from stack.gateway_command import serve_gateway
+
+    serve_gateway(host, port, say)
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(help="name of the model, lower case, digits and dashes")],
     file: Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet with a text and a label column", exists=True, dir_okay=False)],

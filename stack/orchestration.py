@@ -62,6 +62,14 @@ def create_limits() -> None:
                     api.create_global_concurrency_limit(limit)
 
 
+def set_schedule(flow: str, active: bool) -> None:
+    """Switch the schedules of a deployed flow on or off; repeating is harmless."""
+    with client() as api:
+        deployment = api.read_deployment_by_name(f"{flow}/default")
+        for schedule in api.read_deployment_schedules(deployment.id):
+            api.update_deployment_schedule(deployment.id, schedule.id, active=active)
+
+
 def start_run(flow: str, parameters: Mapping[str, Any], idempotency_key: str | None = None) -> UUID:
     """Start a run of a deployed flow, or find the one that the same key started; a failed or crashed one starts again."""
     started = run_deployment(f"{flow}/default", parameters=dict(parameters), timeout=0, as_subflow=False, idempotency_key=idempotency_key)

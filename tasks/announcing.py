@@ -24,7 +24,7 @@ def emit_confirmed(event: str, resource: str, payload: dict[str, Any]) -> None:
     """Emit an event and wait until the server has it; Unavailable says that it has not, or may not have."""
     if not PREFECT_API_URL.value():
         raise Unavailable(f"{event}: expected the address of a Prefect server in PREFECT_API_URL, found none")
-    made = Event(event=event, resource={"prefect.resource.id": resource}, payload=payload)  # type: ignore[arg-type]
+    made = Event(event=event, resource={"prefect.resource.id": resource}, payload=payload)
     try:
         with (
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
