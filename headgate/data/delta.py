@@ -24,7 +24,8 @@ T = TypeVar("T")
 METADATA, WRITE = "headgate", "headgate_write"
 CONTENDED_S = 600.0
 OUTAGES = 3
-SHORTEST_WAIT_S, LONGEST_WAIT_S, WIDEST = 0.05, 30.0, 32
+SHORTEST_WAIT_S, LONGEST_WAIT_S, WIDEST = 0.05, 6.0, 16
+COMPACTIONS = 3
 REMOVED = "headgate_removed"
 KEPT_FOR_EVER = {
     "delta.enableChangeDataFeed": "true",
@@ -90,16 +91,18 @@ def replace(lake: Lake, key: str, table: DeltaTable, rows: pa.Table, removed: li
 def compact(lake: Lake, key: str) -> int:
     """Rewrite small files as few larger ones and say how many went; 0 where there is nothing to do or other writers were faster.
 
-    It changes no row and makes no data version, so that losing to a writer costs nothing: the next compaction finds the same files.
+    It changes no row and makes no data version, so that delta-rs may rebase it on the commits of others, and losing to one that rewrote
+    the same files costs nothing: the next compaction finds them again.
     """
-    if (table := open_table(lake, key)) is None:
-        raise NotFound(f"{lake.join(key)}: expected a table, found none; ingest a file first")
-    try:
-        with _translated(lake, key):
-            done = table.optimize.compact(commit_properties=CommitProperties(max_commit_retries=0))
-    except Conflict:
-        return 0
-    return int(done["numFilesRemoved"])
+    for _ in range(COMPACTIONS):
+        if (table := open_table(lake, key)) is None:
+            raise NotFound(f"{lake.join(key)}: expected a table, found none; ingest a file first")
+        try:
+            with _translated(lake, key):
+                return int(table.optimize.compact()["numFilesRemoved"])
+        except Conflict:
+            continue
+    return 0
 
 
 def read(table: DeltaTable, schema: pa.Schema) -> pa.Table:
