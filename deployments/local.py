@@ -8,7 +8,7 @@ nothing, so that a change that was killed anywhere is repaired by repeating it, 
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -50,12 +50,15 @@ class LocalTarget:
         ready_s: float = 120,
         server: Sequence[str] = SERVER,
         public_key: Path | None = None,
+        log_text: Mapping[str, str] | None = None,
     ) -> None:
+        """log_text: what the servers' log keeps of a text, by model; the servers' own default for others."""
         self.home = home.resolve()
         self.processes = processes or Processes(home)
         self.ports = Ports(home)
         self.first_port, self.ready_s, self.server = first_port, ready_s, tuple(server)
         self.public_key = public_key
+        self.log_text = dict(log_text or {})
         self._http = httpx.Client(timeout=90, trust_env=False)
 
     def deploy(self, endpoint: str, revision: Revision) -> EndpointStatus:
@@ -201,6 +204,7 @@ class LocalTarget:
             first_port=self.first_port,
             ready_s=self.ready_s,
             server=self.server,
+            log_text=self.log_text,
             http=self._http,
         )
 

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class EndpointServers:
     first_port: int
     ready_s: float
     server: Sequence[str] = SERVER
+    log_text: Mapping[str, str] = field(default_factory=dict)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=_DRAINED_S, trust_env=False))
 
     @property
@@ -113,6 +114,8 @@ class EndpointServers:
         port = self.ports.get(name, self.first_port + 100).port
         where = (str(revision.bundle), "--host", "127.0.0.1", "--port", str(port), "--log-dir", str(self.logs / revision.release))
         what = ("--model", revision.model, "--release", revision.release)
+        if kept := self.log_text.get(revision.model):
+            what += ("--log-text", kept)
         self.processes.start(Program(name=name, command=(*self.server, *where, *what), cwd=_CHECKOUT, stop_wait_s=40))
         return Backend(release=revision.release, url=f"http://127.0.0.1:{port}")
 

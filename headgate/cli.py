@@ -14,7 +14,9 @@ from typer.models import OptionInfo
 
 from headgate.data_commands import app as data_app
 from headgate.errors import HeadgateError
+from headgate.feedback_commands import app as feedback_app
 from headgate.gates_command import app as gates_app
+from headgate.queue_commands import app as queue_app
 from headgate.settings import Train
 from headgate.signing_commands import sign, verify
 from headgate.wrap_command import wrap
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(gates_app, name="gates")
+app.add_typer(feedback_app, name="feedback")
+app.add_typer(queue_app, name="queue")
 app.command()(wrap)
 app.command()(sign)
 app.command()(verify)

@@ -87,6 +87,7 @@ def start_workers(settings: Settings, addresses: Addresses) -> None:
     worker = ("-m", "prefect", "worker", "start", "--pool", "headgate", "--type", "process", "--name", "local", "--limit", "4")
     processes.start(_program("worker", worker, environment, stop_wait_s=30))
     processes.start(_program("recovery", ("-m", "stack.recovery"), environment))
+    processes.start(_program("shipping", ("-m", "stack.shipping"), environment))
 
 
 def stop(settings: Settings) -> list[str]:

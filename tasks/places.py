@@ -26,7 +26,9 @@ def target_named(name: str) -> LocalTarget:
     if name != "local":
         raise Refused(f"expected the target `local`, the only one yet, found {name!r}")
     settings = load_settings()
-    return LocalTarget(settings.home.absolute(), first_port=settings.stack.endpoint_port, public_key=settings.signing.public_key)
+    kept = {model: table.feedback.log_text for model, table in settings.models.items() if table.feedback.log_text != "hash"}
+    home, first_port, key = settings.home.absolute(), settings.stack.endpoint_port, settings.signing.public_key
+    return LocalTarget(home, first_port=first_port, public_key=key, log_text=kept)
 
 
 def endpoint_name(model: str, environment: str) -> str:

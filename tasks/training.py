@@ -31,6 +31,15 @@ def training_rows(candidate: Candidate) -> tuple[list[str], list[str]]:
     return training_texts(settings, frame["text"].tolist()), frame["label"].tolist()
 
 
+def training_weights(candidate: Candidate) -> list[float] | None:
+    """One weight a row of the same rows, as `feedback.weight` has it for corrections; None where all weigh the same."""
+    settings = load_settings().model(candidate.model)
+    if settings.feedback.weight == 1:
+        return None
+    frame = DatasetTable(the_lake(), settings.dataset).load(candidate.data_version.version)
+    return [settings.feedback.weight if source == "correction" else 1.0 for source in frame["source"]]
+
+
 @once_per_run("fine-tune")
 def fine_tune(candidate: Candidate) -> Path:
     """Fine-tune on the data version; returns the classifier's folder. A finished folder is taken as it is, a killed training goes on."""
@@ -39,10 +48,11 @@ def fine_tune(candidate: Candidate) -> Path:
         return out
     settings = load_settings().model(candidate.model)
     texts, labels = training_rows(candidate)
+    weights = training_weights(candidate)
     classifier = TransformerClassifier(**settings.train.model_dump())
     started = time.perf_counter()
     checkpoints = Checkpoints(workplace(candidate.key) / "checkpoints", tell=get_run_logger().warning)
-    classifier.fit(texts, labels, progress=_log_epoch, checkpoints=checkpoints)
+    classifier.fit(texts, labels, weights, progress=_log_epoch, checkpoints=checkpoints)
     seconds = time.perf_counter() - started
     _log_fit(classifier, len(texts), seconds)
     _save(classifier, out, {"train_seconds": seconds, "examples_per_second": examples_per_second(len(texts), classifier, seconds)})

@@ -37,6 +37,8 @@ def wrap_bundle(candidate: Candidate, classifier: Path) -> WrappedBundle:
             "dirty": candidate.commit.endswith(DIRTY),
             "train": settings.train.model_dump(mode="json"),
         }
+        if settings.feedback.weight != 1:
+            provenance["correction_weight"] = settings.feedback.weight
         card = model_card(candidate.model, read_record(classifier), provenance)
         filters = FilterConfig(**settings.filters.model_dump())
         rows = list(zip(*training_rows(candidate), strict=True))

@@ -5,7 +5,7 @@ has when it lands without an id, so that whatever way an annotation comes back, 
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -117,13 +117,19 @@ class Queue:
         delta.retried(once)
 
 
-def ordered(texts: list[QueuedText], shares: Mapping[str, float], count: int, away: Collection[str] = ()) -> list[QueuedText]:
+def ordered(
+    texts: list[QueuedText],
+    shares: Mapping[str, float],
+    count: int,
+    away: Sequence[str] = (),
+    vectors_of: Callable[[Sequence[str]], Any] = text_vectors,
+) -> list[QueuedText]:
     """The `count` texts to label next, unlike one another and unlike those that annotators have already. Pure."""
-    vectors = text_vectors([text.text for text in texts]) if texts else None
-    if vectors is None:
+    if not texts:
         return []
-    before = text_vectors(list(away)) if away else None
-    found = in_order([text.need for text in texts], vectors, [text.reason for text in texts], shares, count, before)
+    vectors = vectors_of([*(text.text for text in texts), *away])
+    before = vectors[len(texts) :] if away else None
+    found = in_order([text.need for text in texts], vectors[: len(texts)], [text.reason for text in texts], shares, count, before)
     return [texts[number] for number in found]
 
 

@@ -1,67 +1,90 @@
 """In which order annotators should label: what helps most first, and nothing twice that says the same.
 
-Greedy k-center weighted by need: the next text is the one whose need times its distance to every text before it is the largest.
-Sources: Sener and Savarese, Active Learning for Convolutional Neural Networks: A Core-Set Approach, ICLR 2018 (greedy k-center);
-Zhdanov, Diverse mini-batch Active Learning, 2019, arXiv:1901.05954 (need and diversity together). Chosen by benchmarks/active_learning.py.
+The texts with the greatest need are taken as candidates, ten for each place; of these one after another is chosen that stands for the most
+need which no text before it stands for (greedy facility location). Source: Wei, Iyer and Bilmes, Submodularity in Data Subset Selection and
+Active Learning, ICML 2015 (filtered active submodular selection). Chosen by benchmarks/active_learning.py.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 Floats = NDArray[np.float32]
-WIDTH = 2**12
-FARTHEST = 1.0
+CANDIDATES_A_PLACE = 10
+MOST_CANDIDATES = 3_000
+LEAST_NEED = 1e-6
 
 
 def in_order(
-    needs: Sequence[float], vectors: Floats, reasons: Sequence[str], shares: Mapping[str, float], count: int, before: Floats | None = None
+    needs: Sequence[float], vectors: Any, reasons: Sequence[str], shares: Mapping[str, float], count: int, before: Any | None = None
 ) -> list[int]:
     """The numbers of the `count` rows to label next, the most useful first.
 
-    needs: (rows,), at least 0. vectors: (rows, width) of length 1. reasons: the main one of each row. shares: of the batch by reason;
-    reasons that are not named share what is left, and what a reason has no rows for goes to the others. before: vectors of what is with
-    annotators already.
+    needs: (rows,), at least 0. vectors: (rows, width) of length 1, dense or sparse. reasons: the main one of each row. shares: of the
+    batch by reason; reasons that are not named share what is left evenly, and what a reason has no rows for goes to the others.
+    before: vectors of what is with annotators already.
     """
-    need = np.asarray(needs, dtype=np.float32) + np.float32(1e-6)
-    far = _distance(vectors, before)
-    rows = {reason: np.flatnonzero([one == reason for one in reasons]) for reason in dict.fromkeys(reasons)}
-    wanted, taken, order = _wanted(rows, shares), dict.fromkeys(rows, 0), []
-    for _ in range(min(count, len(need))):
-        reason = max(rows, key=lambda name: (wanted[name] * (len(order) + 1) - taken[name], -list(rows).index(name)))
-        best = int(rows[reason][np.argmax((need * far)[rows[reason]])])
-        order.append(best)
-        taken[reason] += 1
-        far = np.minimum(far, np.maximum(1 - vectors @ vectors[best], 0))
-        far[best] = -1
-        if taken[reason] == len(rows[reason]):
-            del rows[reason]
-            if rows:
-                wanted, taken = _wanted(rows, shares), {name: taken[name] for name in rows}
+    need = np.maximum(np.asarray(needs, dtype=np.float32), np.float32(LEAST_NEED))
+    places = places_of(Counter(reasons), shares, count)
+    chosen = _candidates(need, np.array(reasons, dtype=object), Counter(places))
+    alike = _similarity(vectors[chosen], vectors[chosen])
+    stood_for = np.zeros(len(chosen), dtype=np.float32) if before is None else _similarity(vectors[chosen], before).max(axis=1, initial=0)
+    reason_of = np.array([reasons[number] for number in chosen], dtype=object)
+    taken, order = np.zeros(len(chosen), dtype=bool), []
+    for reason in places:
+        gain = np.maximum(alike - stood_for, 0) @ need[chosen]
+        best = int(np.argmax(np.where((reason_of == reason) & ~taken, gain, -1)))
+        taken[best] = True
+        stood_for = np.maximum(stood_for, alike[best])
+        order.append(int(chosen[best]))
     return order
 
 
-def text_vectors(texts: Sequence[str]) -> Floats:
-    """Hashed character n-grams of texts, (texts, WIDTH) of length 1: no model and no fit, so that any command can tell twins apart."""
-    hashed = HashingVectorizer(n_features=WIDTH, analyzer="char_wb", ngram_range=(3, 5), alternate_sign=False)
-    found: Floats = hashed.transform(list(texts)).toarray().astype(np.float32)
-    return found
+def places_of(rows: Mapping[str, int], shares: Mapping[str, float], count: int) -> list[str]:
+    """The reason of each place of a batch, in turns, so that the first places have all reasons too."""
+    left, taken, places = dict(rows), Counter[str](), list[str]()
+    while left and len(places) < count:
+        wanted = _wanted(tuple(left), shares)
+        reason = max(left, key=lambda name: wanted[name] * (len(places) + 1) - taken[name])
+        places.append(reason)
+        taken[reason] += 1
+        left[reason] -= 1
+        if not left[reason]:
+            del left[reason]
+    return places
 
 
-def _distance(vectors: Floats, before: Floats | None) -> Floats:
-    """The cosine distance of each row to the nearest that is taken already, (rows,)."""
-    far = np.full(len(vectors), FARTHEST, dtype=np.float32)
-    for vector in () if before is None else before:
-        far = np.minimum(far, np.maximum(1 - vectors @ vector, 0))
-    return far
+def text_vectors(texts: Sequence[str]) -> Any:
+    """TF-IDF of character n-grams, (texts, n-grams), sparse, of length 1: no model is needed, so that any command can tell twins apart."""
+    return TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32).fit_transform(list(texts))
 
 
-def _wanted(rows: Mapping[str, NDArray[np.int64]], shares: Mapping[str, float]) -> dict[str, float]:
-    """The share of each reason that has rows."""
-    named = {name: shares[name] for name in rows if name in shares}
-    rest = max(0.0, 1 - sum(named.values())) / max(1, len(rows) - len(named))
-    found = {name: named.get(name, rest) for name in rows}
+def _candidates(need: Floats, reasons: NDArray[Any], places: Mapping[str, int]) -> NDArray[np.int64]:
+    """The rows of each reason with the greatest need, several for each of its places."""
+    room = MOST_CANDIDATES / max(1, CANDIDATES_A_PLACE * sum(places.values()))
+    found = []
+    for reason, count in places.items():
+        rows = np.flatnonzero(reasons == reason)
+        most = max(count, round(CANDIDATES_A_PLACE * count * min(1.0, room)))
+        found.append(rows[np.argsort(-need[rows], kind="stable")[:most]])
+    return np.sort(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+
+
+def _similarity(left: Any, right: Any) -> Floats:
+    """Cosines, (left, right), those below 0 as 0."""
+    product = left @ right.T
+    dense = product.toarray() if hasattr(product, "toarray") else np.asarray(product)
+    return np.maximum(dense.astype(np.float32), 0)
+
+
+def _wanted(reasons: Sequence[str], shares: Mapping[str, float]) -> dict[str, float]:
+    """The share of each of these reasons."""
+    named = {name: shares[name] for name in reasons if name in shares}
+    rest = max(0.0, 1 - sum(named.values())) / max(1, len(reasons) - len(named))
+    found = {name: named.get(name, rest) for name in reasons}
     total = sum(found.values()) or 1.0
     return {name: share / total for name, share in found.items()}

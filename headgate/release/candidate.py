@@ -53,6 +53,8 @@ def candidate_key(data: DataVersion, regression: DataVersion, settings: ModelSet
         parts["private_packages"] = sources_digest(packages)
     if settings.behaviour_rows is not None:
         parts["behaviour_rows"] = sources_digest([settings.behaviour_rows])
+    if settings.feedback.weight != 1:
+        parts["correction_weight"] = settings.feedback.weight
     return hashlib.sha256(canonical(parts)).hexdigest()[:16]
 
 
