@@ -3,9 +3,10 @@
     eval "$(../shared/tools/s3/up.sh)"
     python benchmarks/s3_writers.py --writers 16 --commits 1000
 
-Three of four writers ingest new rows and correct old ones, every fourth only corrects; one compacts besides, and each adds refused rows to
-the quarantine now and then. All of them also correct one shared row. The peer is delta-rs alone, whose appends are rebased up to its own 15
-times: how many of them end in an error. Endpoint and credentials come from the AWS environment, or a lake of one's own is given by --lake.
+Three of four writers ingest new rows and correct old ones, every fourth only corrects; every eighth also compacts after each commit. Now
+and then each adds refused rows to the quarantine, and corrects one row that all of them share. The peer is delta-rs alone, whose appends are
+rebased up to its own 15 times: how many of them end in an error. Endpoint and credentials come from the AWS environment, or a lake of one's
+own is given by --lake.
 """
 
 import argparse
@@ -34,7 +35,8 @@ from headgate.lake import Lake, open_lake
 
 DATASET, SHARED = "replies", "shared"
 START = datetime(2026, 1, 1, tzinfo=UTC)
-COMPACT_EVERY = 2
+COMPACTING = 8
+SHARED_EVERY = 4
 QUARANTINE_EVERY = 10
 LOADED_VERSIONS = 40
 
@@ -56,12 +58,13 @@ class Outcome(NamedTuple):
 
 
 def rows_of(writer: int, number: int) -> list[Annotation]:
-    """What a writer merges at its n-th turn: new rows unless it only corrects, a correction of an earlier one, and the shared row."""
+    """What a writer merges at its n-th turn: new rows unless it only corrects, a correction of an earlier one, the shared row at times."""
     when = START + timedelta(seconds=number)
     new = [] if writer % 4 == 3 and number else [_row(f"{writer}-{number}-{n}", "new", when) for n in range(2)]
     old = 0 if writer % 4 == 3 else number - 1
     corrected = [_row(f"{writer}-{old}-0", f"corrected {number}", when)] if number else []
-    return [*new, *corrected, _row(SHARED, f"by {writer} at {number}", when + timedelta(milliseconds=writer))]
+    shared = [_row(SHARED, f"by {writer} at {number}", when + timedelta(milliseconds=writer))] if number % SHARED_EVERY == 0 else []
+    return [*new, *corrected, *shared]
 
 
 def _row(row_id: str, label: str, when: datetime) -> Annotation:
@@ -91,7 +94,7 @@ def write(uri: str, writer: int, turns: range, gate: Any, results: Any) -> None:
             begun = time.monotonic()
             table.merge(rows_of(writer, number))
             done.append(Turn(writer, tried["attempts"], time.monotonic() - begun))
-            if writer == 0 and number % COMPACT_EVERY == COMPACT_EVERY - 1:
+            if writer % COMPACTING == 0:
                 compacted += bool(delta.compact(lake, table.key))
             if number % QUARANTINE_EVERY == 0:
                 quarantine(lake, DATASET, [(f"{writer:064d}", f"{START:%Y-%m-%dT%H:%M:%SZ}", BadRow("a.csv", number + 1, "raw", "bad"))])

@@ -76,17 +76,22 @@ class S3Lake(Lake):
             self.client.put_object(Bucket=self.bucket, Key=self._full(key), Body=data, Metadata={WRITE: write}, **condition)
         except ClientError as fault:
             if code_of(fault) in REFUSED:
-                return self._wrote(key, write)
+                return self._after_refusal(key, data, write, condition)
             if "IfMatch" in condition and code_of(fault) in ABSENT:
                 return False
             raise
         return True
 
-    def _wrote(self, key: str, write: str) -> bool:
-        """Whether the object that is there came by this very write."""
+    def _after_refusal(self, key: str, data: bytes, write: str, condition: dict[str, str]) -> bool:
+        """Whether the object that is there came by this very write, or comes by it now."""
         if (head := self._head(key)) is None:
             raise Unavailable(f"{self.join(key)}: the store refused to write it since it is there, and then had none; try again")
-        return bool(head["Metadata"].get(WRITE) == write)
+        if head["Metadata"].get(WRITE) == write:
+            return True
+        tag = condition.get("IfMatch", "")
+        if head["ETag"] == tag != tag.strip('"'):  # it held: radosgw 16 wants the tag without its quotes
+            return self._put_once(key, data, write, {"IfMatch": tag.strip('"')})
+        return False
 
     def _head(self, key: str) -> Any:
         from botocore.exceptions import ClientError
