@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
+from headgate.data.near_duplicates import near_groups
 from headgate.data.table import DatasetTable
 from headgate.model.checkpoint import Checkpoints
 from headgate.model.classifier import TransformerClassifier
@@ -40,6 +41,14 @@ def training_weights(candidate: Candidate) -> list[float] | None:
     return [settings.feedback.weight if source == "correction" else 1.0 for source in frame["source"]]
 
 
+def training_groups(candidate: Candidate, texts: list[str]) -> list[int]:
+    """A number for each of the same rows: one for a thread and for near copies, which are trained on or held out together."""
+    settings = load_settings().model(candidate.model)
+    frame = DatasetTable(the_lake(), settings.dataset).load(candidate.data_version.version)
+    groups: list[int] = near_groups(texts, frame["group_id"].tolist()).tolist()
+    return groups
+
+
 @once_per_run("fine-tune")
 def fine_tune(candidate: Candidate) -> Path:
     """Fine-tune on the data version; returns the classifier's folder. A finished folder is taken as it is, a killed training goes on."""
@@ -52,7 +61,8 @@ def fine_tune(candidate: Candidate) -> Path:
     classifier = TransformerClassifier(**settings.train.model_dump())
     started = time.perf_counter()
     checkpoints = Checkpoints(workplace(candidate.key) / "checkpoints", tell=get_run_logger().warning)
-    classifier.fit(texts, labels, weights, progress=_log_epoch, checkpoints=checkpoints)
+    groups = training_groups(candidate, texts)
+    classifier.fit(texts, labels, weights, progress=_log_epoch, checkpoints=checkpoints, groups=groups)
     seconds = time.perf_counter() - started
     _log_fit(classifier, len(texts), seconds)
     _save(classifier, out, {"train_seconds": seconds, "examples_per_second": examples_per_second(len(texts), classifier, seconds)})

@@ -17,7 +17,7 @@ from headgate.model.calibration import energy
 from headgate.model.checkpoint import Checkpoints
 from headgate.model.choice import plain
 from headgate.model.compute import choose_compute
-from headgate.model.estimator_input import classes_of, labelled_texts, parameters_of, texts_of
+from headgate.model.estimator_input import classes_of, groups_of, labelled_texts, parameters_of, texts_of
 from headgate.model.progress import shown
 from headgate.model.training import Epoch
 from headgate.settings import Switch, Train
@@ -95,17 +95,20 @@ class TransformerClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mis
         sample_weight: Sequence[float] | None = None,
         progress: Callable[[Epoch], None] | None = None,
         checkpoints: Checkpoints | None = None,
+        groups: Sequence[int] | Sequence[str] | None = None,
     ) -> Self:
         """Train on texts X and labels y. Raises BadInput (also a ValueError), Terminal if the loss stops being a number.
 
         sample_weight: one number of at least 0 a row; a row of weight zero is left out, as if it were not there.
         progress: called after each epoch; without it a terminal shows a bar, and all else is quiet.
+        groups: one number or name a row (a thread, near copies); rows of one group are held out together, never trained and judged on.
         checkpoints: where a killed fit goes on from when it is called again with the same rows and parameters.
         """
         parameters, rows = self._parameters(), labelled_texts(X, y, sample_weight)
+        grouped = None if groups is None else groups_of(groups, len(texts_of(X)), sample_weight)
         names = [str(label) for label in rows.classes.tolist()]
         with shown(progress) as told:
-            fitted = recipe.fit(parameters, rows.texts, rows.targets, names, rows.weights, told, checkpoints)
+            fitted = recipe.fit(parameters, rows.texts, rows.targets, names, rows.weights, told, checkpoints, grouped)
         validate_data(self, X, skip_check_array=True, ensure_2d=False)
         self.classes_, self.network_, self.tokenizer_ = rows.classes, fitted.network, fitted.tokenizer
         self.history_, self.temperature_ = fitted.history, fitted.temperature

@@ -92,6 +92,14 @@ def weights_of(sample_weight: Any, rows: int) -> NDArray[np.float64]:
     return weights
 
 
+def groups_of(groups: Any, rows: int, sample_weight: Any = None) -> NDArray[np.int64]:
+    """A number for the group of each row that has a weight; Unfit unless there is one group a row."""
+    if len(groups) != rows:
+        raise Unfit(f"groups: expected one for each of the {rows} rows, found {len(groups)}")
+    numbers: NDArray[np.int64] = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1].astype(np.int64)
+    return numbers[np.flatnonzero(weights_of(sample_weight, rows))]
+
+
 def classes_of(labels: Sequence[Label]) -> NDArray[Any]:
     """The sorted labels; texts as objects, since NumPy's own strings drop NUL characters at their end."""
     names = sorted(set(labels))

@@ -26,7 +26,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 class Rows:
     """Training rows: texts, token ids, targets and weights (rows,), and embeddings (rows, hidden) by the encoder as it was published.
 
-    Embeddings of rows that were not embedded are nan.
+    Embeddings of rows that were not embedded are nan. Rows of one group are held out together; None: those of one text are.
     """
 
     texts: list[str]
@@ -34,6 +34,7 @@ class Rows:
     targets: Integers
     weights: Floats
     embeddings: Floats
+    groups: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -41,14 +42,15 @@ class Rows:
     def take(self, numbers: Integers) -> "Rows":
         """The rows of these numbers, in their order."""
         texts, ids = [self.texts[n] for n in numbers], [self.ids[n] for n in numbers]
-        return Rows(texts, ids, self.targets[numbers], self.weights[numbers], self.embeddings[numbers])
+        groups = None if self.groups is None else self.groups[numbers]
+        return Rows(texts, ids, self.targets[numbers], self.weights[numbers], self.embeddings[numbers], groups)
 
     def embedded(self) -> "Rows":
         """Those that have embeddings."""
         return self.take(np.flatnonzero(~np.isnan(self.embeddings[:, 0])))
 
     def joined(self, others: "Rows") -> "Rows":
-        """These and then the others."""
+        """These and then the others; all of these are trained on, so that their groups are not needed any more."""
         targets = np.concatenate([self.targets, others.targets])
         weights = np.concatenate([self.weights, others.weights])
         embeddings = np.concatenate([self.embeddings, others.embeddings])
@@ -56,7 +58,7 @@ class Rows:
 
     def weighted(self, weights: Floats) -> "Rows":
         """The same rows with their weights multiplied."""
-        return Rows(self.texts, self.ids, self.targets, self.weights * weights, self.embeddings)
+        return Rows(self.texts, self.ids, self.targets, self.weights * weights, self.embeddings, self.groups)
 
 
 def label_words(label: str) -> str:
@@ -64,13 +66,31 @@ def label_words(label: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", _CAMEL.sub(" ", label)).split())
 
 
-def fold_of(targets: Integers, texts: Sequence[str], folds: int, seed: int) -> Integers:
+def fold_of(targets: Integers, texts: Sequence[str], folds: int, seed: int, groups: Integers | None = None) -> Integers:
     """The fold, 0 to folds - 1, that holds each row out, labels spread evenly; -1 for a label's only text, which is never held out.
 
-    Equal texts (but for case and white space) are held out together, or a model would be asked what it learnt by heart.
+    Rows of one group are held out together, by default those of equal texts (but for case and white space), or a model would be asked
+    what it learnt by heart. A group that has all rows of a label is never held out.
     """
+    if groups is not None:
+        return _fold_of_groups(targets, np.unique(groups, return_inverse=True)[1], folds, seed)
     numbers: dict[str, int] = {}
-    text_of = np.array([numbers.setdefault(" ".join(text.lower().split()), len(numbers)) for text in texts], dtype=np.int64)
+    return _fold_of_texts(
+        targets, np.array([numbers.setdefault(" ".join(text.lower().split()), len(numbers)) for text in texts], dtype=np.int64), folds, seed
+    )
+
+
+def _fold_of_groups(targets: Integers, group_of: Integers, folds: int, seed: int) -> Integers:
+    """As for texts; and where all rows of a label fell into one fold, its groups are kept, since nothing else would teach it."""
+    found = _fold_of_texts(targets, group_of, folds, seed)
+    places = np.zeros((int(targets.max()) + 1, folds + 1), dtype=bool)
+    places[targets, found] = True  # column -1: never held out
+    alone = places.sum(axis=1) < 2
+    kept = np.isin(group_of, group_of[alone[targets]])
+    return np.where(kept, -1, found)
+
+
+def _fold_of_texts(targets: Integers, text_of: Integers, folds: int, seed: int) -> Integers:
     first = np.unique(text_of, return_index=True)[1]
     shuffled = np.random.default_rng(seed).permutation(len(first))
     order = shuffled[np.argsort(targets[first][shuffled], kind="stable")]

@@ -75,8 +75,12 @@ def fit(
     weights: Floats | None = None,
     progress: Progress | None = None,
     checkpoints: Checkpoints | None = None,
+    groups: Integers | None = None,
 ) -> Fitted:
-    """Train on texts whose targets index `labels`; weights are one a row. Raises BadInput and Terminal."""
+    """Train on texts whose targets index `labels`; weights are one a row, and rows of one group are held out together.
+
+    Raises BadInput and Terminal.
+    """
     compute = choose_compute()
     encoder, tokenizer = load_base_model(parameters.base_model, compute.attention)
     if (limit := positions(encoder)) is not None and parameters.max_length > limit:
@@ -91,7 +95,7 @@ def fit(
         return Rows(list(texts), ids, targets, weights, found)
 
     embedded = np.arange(len(texts)) if parameters.method == "linear-head" else looked_at(targets, parameters.seed)
-    rows = rows_of(texts, targets, np.ones(len(texts)) if weights is None else weights, embedded)
+    rows = replace(rows_of(texts, targets, np.ones(len(texts)) if weights is None else weights, embedded), groups=groups)
     every = np.arange(len(labels))
     names = rows_of([label_words(label) for label in labels], every, np.full(len(labels), rows.weights.mean()), every)
     few = is_few(len(rows), len(labels)) and parameters.validation_share > 0
@@ -129,7 +133,7 @@ def _why(setup: Setup, rows: int) -> str:
 def _from_few(setup: Setup, rows: Rows) -> Fitted:
     """Choose how far to fine-tune by cross-validation, calibrate on its out-of-fold answers, and train on all rows."""
     shares = {"auto": SHARES, "fine-tune": SHARES[1:], "linear-head": SHARES[:1]}[setup.parameters.method]
-    folds = fold_of(rows.targets, rows.texts, FOLDS, setup.parameters.seed)
+    folds = fold_of(rows.targets, rows.texts, FOLDS, setup.parameters.seed, rows.groups)
     trainings = [fold for fold in range(FOLDS) if (folds == fold).any()]
     if not trainings:
         return _from_incomparable(setup, rows, shares)
@@ -242,7 +246,8 @@ def _held_out(rows: Rows, parameters: Train) -> Integers:
     wanted = min(MOST_HELD_OUT, round(parameters.validation_share * len(rows)))
     if not wanted:
         return np.zeros(0, dtype=np.int64)
-    return np.flatnonzero(fold_of(rows.targets, rows.texts, max(2, len(rows) // wanted), parameters.seed) == 0)
+    folds = fold_of(rows.targets, rows.texts, max(2, len(rows) // wanted), parameters.seed, rows.groups)
+    return np.flatnonzero(folds == 0)
 
 
 def _epochs(parameters: Train, rows: int) -> int:

@@ -52,7 +52,7 @@ def looked_at(targets: Integers, seed: int) -> Integers:
 def settle(parameters: Train, rows: Rows, names: Rows, few: bool) -> Settled:
     """Decide on at most PROBED_ROWS of the rows; names: one row a label, its name as words."""
     sample = rows.take(_asked(len(rows), parameters.seed))
-    folds = fold_of(sample.targets, sample.texts, FOLDS if few else FOLDS_OF_MANY, parameters.seed)
+    folds = fold_of(sample.targets, sample.texts, FOLDS if few else FOLDS_OF_MANY, parameters.seed, sample.groups)
     tried = FOLDS if few else 1
     if (folds < 0).all():
         return Settled(parameters.class_weight == "balanced", parameters.label_names == "on", parameters.lexical == "on", ())

@@ -111,6 +111,41 @@ def test_equal_texts_are_held_out_together() -> None:
     assert sorted(folds[[1, 3, 4]].tolist()) in ([0, 0, 1], [0, 1, 1])
 
 
+def test_rows_of_a_group_are_held_out_together_whatever_their_labels() -> None:
+    groups = np.repeat(np.arange(20), 3)
+    targets = np.arange(60) % 3
+    folds = fold_of(targets, [f"text {number}" for number in range(60)], 5, seed=1, groups=groups)
+    assert all(len(set(folds[groups == group])) == 1 for group in range(20))
+    assert np.bincount(folds).tolist() == [12] * 5
+
+
+def test_a_group_with_all_rows_of_a_label_is_never_held_out() -> None:
+    targets, groups = np.array([0, 1, 1] + [0] * 9), np.array([0, 0, 0, *range(1, 10)])
+    folds = fold_of(targets, [f"text {number}" for number in range(12)], 5, seed=0, groups=groups)
+    assert folds[:3].tolist() == [-1, -1, -1]
+    assert set(folds[3:].tolist()) <= {0, 1, 2, 3, 4}
+
+
+def test_the_classifier_never_judges_itself_on_a_group_that_it_was_trained_on(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[np.ndarray] = []
+
+    def noted(targets: np.ndarray, texts: list[str], folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+        asked.append(groups)
+        return fold_of(targets, texts, folds, seed, groups)
+
+    monkeypatch.setattr("headgate.model.recipe.fold_of", noted)
+    groups = [f"thread {number // 2}" for number in range(len(TEXTS))]
+    weights = [0.0, *[1.0] * (len(TEXTS) - 1)]
+    made(tiny_encoder, epochs=1).fit(TEXTS, LABELS, weights, groups=groups)
+    assert len(asked[0]) == len(TEXTS) - 1  # the row of weight zero is left out
+    assert asked[0][1] == asked[0][2] != asked[0][0]
+
+
+def test_groups_of_another_length_are_refused(tiny_encoder: Path) -> None:
+    with pytest.raises(ValueError, match=f"groups: expected one for each of the {len(TEXTS)} rows, found 1"):
+        made(tiny_encoder).fit(TEXTS, LABELS, groups=["g"])
+
+
 def test_balanced_weights_give_every_label_the_same_total() -> None:
     targets = np.array([0] * 9 + [1] * 3)
     weights = balanced(targets)
