@@ -113,9 +113,8 @@ class EndpointServers:
         name = self._name(revision.release)
         port = self.ports.get(name, self.first_port + 100).port
         where = (str(revision.bundle), "--host", "127.0.0.1", "--port", str(port), "--log-dir", str(self.logs / revision.release))
-        what = ("--model", revision.model, "--release", revision.release)
-        if kept := self.log_text.get(revision.model):
-            what += ("--log-text", kept)
+        kept = self.log_text.get(revision.model)
+        what = ("--model", revision.model, "--release", revision.release, *(("--log-text", kept) if kept else ()))
         self.processes.start(Program(name=name, command=(*self.server, *where, *what), cwd=_CHECKOUT, stop_wait_s=40))
         return Backend(release=revision.release, url=f"http://127.0.0.1:{port}")
 

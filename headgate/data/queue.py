@@ -52,11 +52,17 @@ class QueuedText(Record):
         """The reason that it is counted by."""
         return self.reasons[0]
 
+    def learns(self, other: "QueuedText") -> bool:
+        """Whether another look tells a reason that is news: of an annotated text only that users disagree about it."""
+        news = {*other.reasons} - {*self.reasons}
+        return bool(news) and (self.state != "annotated" or "corrections_disagree" in news)
+
     def joined(self, other: "QueuedText") -> "QueuedText":
-        """This text with what was seen of it again."""
+        """This text with what was seen of it again; where that is news of an annotated text, it is open again."""
         reasons = tuple(reason for reason in REASONS if reason in {*self.reasons, *other.reasons})
         told = "; ".join(dict.fromkeys(part for part in (*self.told.split("; "), *other.told.split("; ")) if part))
-        return self.model_copy(update={"reasons": reasons, "told": told, "need": max(self.need, other.need)})
+        state = "open" if self.state == "annotated" and self.learns(other) else self.state
+        return self.model_copy(update={"reasons": reasons, "told": told, "need": max(self.need, other.need), "state": state})
 
 
 class Queue:
@@ -70,6 +76,11 @@ class Queue:
         """The texts in these states, in the order of their ids; all without a state."""
         table = delta.open_table(self.lake, self.key)
         return sorted(_texts(table, states), key=lambda row: row.id) if table else []
+
+    def news(self, texts: Collection[QueuedText]) -> list[QueuedText]:
+        """Those that `add` would put in or learn something of."""
+        known = {row.group_id: row for row in self.rows()} if texts else {}
+        return [text for text in texts if text.group_id not in known or known[text.group_id].learns(text)]
 
     def add(self, texts: Iterable[QueuedText], most_open: int) -> int:
         """Put texts in, those with the greatest need where not all have room; a known one learns its new reasons. Says how many are new."""
@@ -97,8 +108,8 @@ class Queue:
         known = {row.group_id: row for row in _texts(table, ())} if table else {}
         room = max(0, most_open - sum(row.state == "open" for row in known.values()))
         new = sorted((text for group, text in wanted.items() if group not in known), key=lambda text: (-text.need, text.id))[:room]
-        again = [known[group].joined(text) for group, text in wanted.items() if group in known and known[group].state != "annotated"]
-        changed = [*new, *(row for row in again if row != known[row.group_id])]
+        again = [known[group].joined(text) for group, text in wanted.items() if group in known and known[group].learns(text)]
+        changed = [*new, *again]
         if changed and table:
             delta.upsert(self.lake, self.key, table, _table(changed), ("id",), {})
         elif changed:

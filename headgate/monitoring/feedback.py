@@ -54,7 +54,7 @@ def collect(lake: Lake, model: str, settings: ModelSettings, now: datetime) -> C
     offsets = f"feedback-offsets/{model}.json"
     opened = ledger.open()
     came = arrived(lake, model, read_offsets(lake, offsets), now, settings.feedback.look_back_days)
-    known = {entry.key for entry in ledger.of_days(one.day for one in (*came.corrections, *came.unreadable))}
+    known = {entry.key for entry in ledger.of_days([one.day for one in came.corrections] + [one.day for one in came.unreadable])}
     waiting = {entry.key: _correction(entry) for entry in opened if entry.state == "waiting"}
     new = [one for one in came.corrections if one.key not in known]
     judged = [_unreadable(one, now) for one in came.unreadable if one.key not in known]

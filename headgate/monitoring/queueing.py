@@ -55,7 +55,7 @@ def fill(lake: Lake, model: str, settings: ModelSettings, now: datetime, drifted
     answers = [prediction_of(line) for line in lines]
     found = worth_labelling(answers, settings.queue, now, drifted)
     found += disagreeing(Ledger(lake, model).of_days(f"{now - timedelta(days=back):%Y-%m-%d}" for back in range(look_back)), now)
-    texts = joined(found)
+    texts = queue.news(joined(found))
     newest = DatasetTable(lake, settings.dataset).latest()
     version = newest.version + 1 if newest else 0
     closed = _close_annotated(lake, queue, settings.dataset, now) if version != offsets.get(VERSION) else 0
@@ -114,7 +114,7 @@ def disagreeing(entries: Iterable[Entry], now: datetime) -> list[QueuedText]:
     said: dict[str, dict[str, str]] = {}
     rows: dict[str, dict[str, Any]] = {}
     for entry in sorted(entries, key=lambda entry: entry.ts):
-        if entry.row is not None and entry.state in (*COUNTED, "held"):
+        if entry.row is not None and entry.state in COUNTED:
             row = json.loads(entry.row)
             said.setdefault(row["id"], {})[entry.annotator] = entry.label
             rows[row["id"]] = row

@@ -71,6 +71,18 @@ def test_a_text_that_users_corrected_without_agreement_comes_in_until_an_annotat
     assert queued(folder_lake, "open") == {}
 
 
+def test_a_text_that_one_user_corrected_and_another_corrects_otherwise_is_open_again(folder_lake: Lake) -> None:
+    names = predicted(folder_lake, "hm", "hm", score=0.2)
+    filled(folder_lake)
+    for name, label, who in ((names[0], "positive", "ada"), (names[1], "objection", "bo")):
+        corrected(folder_lake, (name, label, who))
+        collect(folder_lake, MODEL, SETTINGS, NOW)
+        ingest(folder_lake, "replies", SETTINGS.labels)
+        found = filled(folder_lake)
+        assert found.annotated == (who == "ada")
+    assert queued(folder_lake, "open") == {"hm": ("corrections_disagree", "low_confidence")}
+
+
 def test_annotated_frozen_and_unkept_texts_never_come_in(folder_lake: Lake) -> None:
     freeze(folder_lake, SETTINGS.regression_set, [parse_row({"text": "frozen", "label": "other"})])
     DatasetTable(folder_lake, "replies").merge([parse_row({"text": "known", "label": "other"})])
