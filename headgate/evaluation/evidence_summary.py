@@ -41,11 +41,18 @@ def summary_markdown(evidence: Evidence, page: str | None = None) -> str:
         headline(evidence),
         *([f"**[Open the evidence page]({page})**"] if page else []),
         _table(("Gate", "Verdict", "Found", "Expected"), [_gate_cells(gate) for gate in evidence.all_gates]),
+        *_warnings(evidence),
         _table(("", "Candidate", *(name for name, _ in compared_with(evidence))), _metric_cells(evidence)),
         f"Data: {subject.data.dataset} {data}" + (f" ({moved} since the champion)" if subject.champion else ""),
         f"Bundle `{subject.bundle_digest[:12]}`, commit `{subject.commit[:12]}`, started by {_cell(subject.started_by)}",
     ]
     return "\n\n".join(parts)
+
+
+def _warnings(evidence: Evidence) -> list[str]:
+    """The data checks that warn, each with what it expected and found, since whoever approves accepts them."""
+    warned = [check for check in evidence.data_checks if not check.passed and check.severity == "warning"]
+    return [_table(("Warning of the data checks", "What"), [(heading(check.name), check.detail) for check in warned])] if warned else []
 
 
 def model_card_with_link(card: str, evidence: Evidence, page: str) -> str:

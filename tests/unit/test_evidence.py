@@ -215,6 +215,13 @@ def test_the_summary_has_the_gates_and_the_link(evidence: Evidence) -> None:
     assert "- [ ]" not in summary
 
 
+def test_the_summary_tells_each_warning_of_the_data_checks_and_none_where_there_is_none(evidence: Evidence) -> None:
+    warned = "| Conflicts | one label for the same text: 2 rows differ (r0412, r0770) |"
+    assert f"| Warning of the data checks | What |\n| --- | --- |\n{warned}" in summary_markdown(evidence)
+    sound = evidence.model_copy(update={"data_checks": tuple(check for check in evidence.data_checks if check.passed)})
+    assert "Warning of the data checks" not in summary_markdown(sound)
+
+
 def test_the_summary_keeps_strange_label_names_inside_their_cell(evidence: Evidence) -> None:
     strange = evidence.report.gates[0].model_copy(update={"found": "a|b\n`c` <img>"})
     changed = evidence.model_copy(update={"report": evidence.report.model_copy(update={"gates": (strange,)})})

@@ -7,29 +7,8 @@ import pytest
 
 from headgate.data.near_duplicates import ALIKE, NearTexts, gist, near_copies, near_groups
 
-WORDS = [
-    "please",
-    "send",
-    "the",
-    "signed",
-    "offer",
-    "to",
-    "our",
-    "office",
-    "before",
-    "friday",
-    "so",
-    "that",
-    "we",
-    "can",
-    "talk",
-    "about",
-    "price",
-    "terms",
-    "and",
-    "delivery",
-    "again",
-]
+SENTENCE = "please send the signed offer to our office before friday so that we can talk about price terms and delivery again"
+WORDS = SENTENCE.split()
 TEXT = "We looked at your offer last week and the price is too high for us."
 
 
