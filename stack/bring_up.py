@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from headgate.settings import load_settings, settings_file
-from stack.services import Addresses, Say, start, start_workers
+from stack.services import Addresses, Say, start, start_annotation_gateway, start_workers
 from tasks.places import target_named
 
 
@@ -18,11 +18,13 @@ def bring_up(say: Say) -> Addresses:
     for line in target_named("local").recover():
         say(f"found: {line}")
     start_workers(settings, addresses)
+    if taken := start_annotation_gateway(settings, addresses, say):
+        say(f"annotations are taken on {taken} (docs/arrivals.md)")
     return addresses
 
 
 def _deploy_if_changed(checkout: Path, mark: Path, say: Say) -> None:
-    from stack.orchestration import create_limits, deploy_flows
+    from stack.orchestration import create_limits, deploy_flows, set_schedule
 
     digest = _flows_digest(checkout)
     if mark.exists() and mark.read_text() == digest:
@@ -30,6 +32,7 @@ def _deploy_if_changed(checkout: Path, mark: Path, say: Say) -> None:
     say("deploying the flows of prefect.yaml ...")
     deploy_flows(checkout)
     create_limits()
+    set_schedule("bridge_landing", active=bool(load_settings().arrivals.queue_url))
     mark.write_text(digest)
 
 
@@ -45,4 +48,5 @@ def _recover(say: Say) -> None:
 def _flows_digest(checkout: Path) -> str:
     """Changes when prefect.yaml, the models' stages or a flow's signature may have."""
     files = [checkout / "prefect.yaml", settings_file(), *sorted((checkout / "flows").glob("*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files) + str(checkout).encode()).hexdigest()
+    more = f"{checkout}{load_settings().arrivals.queue_url}"
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files) + more.encode()).hexdigest()

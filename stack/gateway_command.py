@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
@@ -39,9 +39,14 @@ def gateway_of(settings: Settings) -> Gateway:
         raise BadSettings(
             f"expected a secret in {VARIABLE}, found none; make one with `openssl rand -hex 32` and give it to the server and to the tool"
         )
+    return Gateway(the_lake(settings), settings, secrets, _announce)
+
+
+def _announce(dataset: str, uris: Sequence[str]) -> None:
+    """Prefect's client takes seconds to import: the server listens before it is needed."""
     from tasks.announcing import announce_arrival
 
-    return Gateway(the_lake(settings), settings, secrets, announce_arrival)
+    announce_arrival(dataset, uris)
 
 
 class _Told(uvicorn.Server):

@@ -102,9 +102,14 @@ def main() -> None:
     settings, lake = load_settings(), the_lake()
     if not isinstance(lake, FolderLake):
         raise BadSettings(f"expected a lake in a folder, found {lake.uri}; a bucket notifies a queue instead: docs/arrivals.md")
+    run(LandingWatcher(lake, _announce, settings.arrivals), _fresh_settings)
+
+
+def _announce(dataset: str, uris: Sequence[str]) -> None:
+    """Prefect's client takes seconds to import: the watching begins before it is needed."""
     from tasks.announcing import announce_arrival
 
-    run(LandingWatcher(lake, announce_arrival, settings.arrivals), _fresh_settings)
+    announce_arrival(dataset, uris)
 
 
 def _fresh_settings() -> Settings:

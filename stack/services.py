@@ -10,11 +10,13 @@ from urllib.request import urlopen
 
 from deployments.ports import Ports
 from deployments.processes import Processes, Program
+from headgate.data.delivery_secrets import VARIABLE, read_secrets
 from headgate.errors import Unavailable
 from headgate.record import Record
 from headgate.settings import Settings, load_settings
 
 Say = Callable[[str], None]
+ANNOTATIONS = "annotations"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -87,7 +89,34 @@ def start_workers(settings: Settings, addresses: Addresses) -> None:
     worker = ("-m", "prefect", "worker", "start", "--pool", "headgate", "--type", "process", "--name", "local", "--limit", "4")
     processes.start(_program("worker", worker, environment, stop_wait_s=30))
     processes.start(_program("recovery", ("-m", "stack.recovery"), environment))
+    if settings.lake.startswith("s3://"):
+        processes.stop("watcher")
+    else:
+        processes.start(_program("watcher", ("-m", "stack.landing_watcher"), environment))
     processes.start(_program("shipping", ("-m", "stack.shipping"), environment))
+
+
+def start_annotation_gateway(settings: Settings, addresses: Addresses, say: Say) -> str | None:
+    """Take annotations over HTTP where the environment has a secret for that, and say where; an empty one ends it."""
+    processes, ports = Processes(settings.home.absolute()), Ports(settings.home.absolute())
+    secrets = {name: value for name, value in os.environ.items() if name.startswith(VARIABLE)}
+    if not secrets:
+        return _annotation_address(settings, ports)
+    if not read_secrets(secrets, {model.dataset for model in settings.models.values()}):
+        processes.stop(ANNOTATIONS)
+        ports.release(ANNOTATIONS)
+        return None
+    assigned = ports.get(ANNOTATIONS, settings.gateway.port)
+    if assigned.note:
+        say(f"found: {assigned.note}")
+    command = ("-m", "headgate", "gateway", "--port", str(assigned.port))
+    processes.start(_program(ANNOTATIONS, command, addresses.variables(settings.home.absolute()) | secrets))
+    return _annotation_address(settings, ports)
+
+
+def _annotation_address(settings: Settings, ports: Ports) -> str | None:
+    port = ports.known().get(ANNOTATIONS)
+    return f"http://{settings.gateway.host}:{port}" if port else None
 
 
 def stop(settings: Settings) -> list[str]:
