@@ -145,9 +145,8 @@ def ordered(
 
 
 def _texts(table: Any, states: Collection[str]) -> list[QueuedText]:
-    filters = [("state", "in", sorted(states))] if states else None
-    rows = table.to_pyarrow_table(columns=SCHEMA.names, filters=filters).cast(SCHEMA).to_pylist()
-    return [QueuedText(**row | {"reasons": json.loads(row["reasons"])}) for row in rows]
+    rows = delta.read(table, SCHEMA).to_pylist()
+    return [QueuedText(**row | {"reasons": json.loads(row["reasons"])}) for row in rows if not states or row["state"] in states]
 
 
 def _table(texts: Iterable[QueuedText]) -> pa.Table:

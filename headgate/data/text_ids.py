@@ -1,7 +1,8 @@
 """Which row a text is: the ids of rows that come without any, and the row that a data set holds of a text already."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -47,13 +48,11 @@ def forms(text: str) -> set[str]:
 def known_rows(lake: Lake, dataset: str, texts: Collection[str]) -> dict[str, Known]:
     """The rows of the newest data version with these texts, by `normalised(text)`; of several the one with the smallest id."""
     wanted = {normalised(text) for text in texts}
-    table = delta.open_table(lake, DatasetTable(lake, dataset).key) if wanted else None
     found: dict[str, Known] = {}
-    for batch in table.to_pyarrow_dataset().to_batches(columns=COLUMNS.names) if table else ():
-        for row in batch.to_pylist():
-            text = normalised(row.pop("text"))
-            if text in wanted and (text not in found or row["id"] < found[text].id):
-                found[text] = Known(**row)
+    for row in _rows(lake, dataset) if wanted else ():
+        text = normalised(row.pop("text"))
+        if text in wanted and (text not in found or row["id"] < found[text].id):
+            found[text] = Known(**row)
     return found
 
 
@@ -61,13 +60,19 @@ def annotated(lake: Lake, dataset: str, texts: Collection[str]) -> dict[str, set
     """Of these texts those that the newest data version holds, as they are or by their group, each with the sources of its rows."""
     by_form = {normalised(text): text for text in texts}
     by_group = {text_group(text): text for text in texts}
-    table = delta.open_table(lake, DatasetTable(lake, dataset).key) if texts else None
     found: dict[str, set[str]] = {}
-    for batch in table.to_pyarrow_dataset().to_batches(columns=["text", "group_id", "source"]) if table else ():
-        for row in batch.to_pylist():
-            for text in {by_form.get(normalised(row["text"])), by_group.get(row["group_id"])} - {None}:
-                found.setdefault(str(text), set()).add(row["source"])
+    for row in _rows(lake, dataset) if texts else ():
+        for text in {by_form.get(normalised(row["text"])), by_group.get(row["group_id"])} - {None}:
+            found.setdefault(str(text), set()).add(row["source"])
     return found
+
+
+def _rows(lake: Lake, dataset: str) -> Iterator[dict[str, Any]]:
+    """Every row of the newest data version, a batch of them in memory at a time."""
+    if (table := delta.open_table(lake, DatasetTable(lake, dataset).key)) is not None:
+        with delta.told_of(table.table_uri):
+            for batch in table.to_pyarrow_dataset().to_batches(columns=COLUMNS.names):
+                yield from batch.to_pylist()
 
 
 class Frozen:

@@ -85,7 +85,8 @@ class Ledger:
         return self._of(table, filters) if table else []
 
     def _of(self, table: Any, filters: list[tuple[str, str, Any]] | None) -> list[Entry]:
-        rows = table.to_pyarrow_table(columns=SCHEMA.names, filters=filters).cast(SCHEMA).drop_columns(["open"])
+        with delta.told_of(table.table_uri):
+            rows = table.to_pyarrow_table(columns=SCHEMA.names, filters=filters).cast(SCHEMA).drop_columns(["open"])
         return sorted((Entry(**row) for row in rows.to_pylist()), key=lambda entry: (entry.ts, entry.key))
 
 
