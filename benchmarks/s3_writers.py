@@ -3,10 +3,10 @@
     eval "$(../shared/tools/s3/up.sh)"
     python benchmarks/s3_writers.py --writers 16 --commits 1000
 
-Three of four writers ingest new rows and correct old ones, every fourth only corrects; every eighth also compacts after each commit. Now
-and then each adds refused rows to the quarantine, and corrects one row that all of them share. The peer is delta-rs alone, whose appends are
-rebased up to its own 15 times: how many of them end in an error. Endpoint and credentials come from the AWS environment, or a lake of one's
-own is given by --lake.
+Three of four writers ingest new rows and correct old ones, every fourth only corrects; every eighth also compacts after each commit.
+Now and then each adds refused rows to the quarantine, and corrects one row that all of them share. The peer is delta-rs alone, whose
+appends are rebased up to its own 15 times: how many of them end in an error. Endpoint and credentials come from the AWS environment, or
+a lake of one's own is given by --lake.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import multiprocessing
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,8 +50,10 @@ class Turn(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one writer did; `error` where it gave up."""
+    """What one writer did; `done` counts its turns in earlier runs too, `error` tells where it gave up."""
 
+    writer: int
+    done: int
     turns: list[Turn]
     compacted: int
     error: str
@@ -71,10 +73,10 @@ def _row(row_id: str, label: str, when: datetime) -> Annotation:
     return parse_row({"id": row_id, "text": f"text of {row_id}", "label": label, "annotated_at": when})
 
 
-def expected_rows(writers: int, turns: int) -> dict[str, str]:
-    """The labels that every id must have in the end."""
+def expected_rows(done: Mapping[int, int]) -> dict[str, str]:
+    """The labels that every id must have after so many turns of each writer."""
     found: dict[str, tuple[datetime, str]] = {}
-    for writer in range(writers):
+    for writer, turns in done.items():
         for number in range(turns):
             for row in rows_of(writer, number):
                 if row.id not in found or found[row.id][0] <= row.annotated_at:
@@ -82,14 +84,15 @@ def expected_rows(writers: int, turns: int) -> dict[str, str]:
     return {row_id: label for row_id, (_, label) in found.items()}
 
 
-def write(uri: str, writer: int, turns: range, gate: Any, results: Any) -> None:
-    """One writer's process."""
-    lake, done, compacted = open_lake(uri), list[Turn](), 0
+def write(uri: str, writer: int, turns: range, for_s: float, gate: Any, results: Any) -> None:
+    """One writer's process, which begins no turn after `for_s` seconds."""
+    lake, done, compacted, number = open_lake(uri), list[Turn](), 0, turns.start
     table = DatasetTable(lake, DATASET)
     tried = _counted_attempts()
     gate.wait()
+    end = time.monotonic() + for_s
     try:
-        for number in turns:
+        while number < turns.stop and time.monotonic() < end:
             tried.clear()
             begun = time.monotonic()
             table.merge(rows_of(writer, number))
@@ -98,9 +101,10 @@ def write(uri: str, writer: int, turns: range, gate: Any, results: Any) -> None:
                 compacted += bool(delta.compact(lake, table.key))
             if number % QUARANTINE_EVERY == 0:
                 quarantine(lake, DATASET, [(f"{writer:064d}", f"{START:%Y-%m-%dT%H:%M:%SZ}", BadRow("a.csv", number + 1, "raw", "bad"))])
-        results.put(Outcome(done, compacted, ""))
+            number += 1
+        results.put(Outcome(writer, number, done, compacted, ""))
     except Exception as fault:
-        results.put(Outcome(done, compacted, f"{type(fault).__name__}: {fault}"))
+        results.put(Outcome(writer, number, done, compacted, f"{type(fault).__name__}: {fault}"))
 
 
 def _counted_attempts() -> Counter[str]:
@@ -118,7 +122,7 @@ def _counted_attempts() -> Counter[str]:
     return tried
 
 
-def append_plainly(uri: str, writer: int, turns: range, gate: Any, results: Any) -> None:
+def append_plainly(uri: str, writer: int, turns: range, _: float, gate: Any, results: Any) -> None:
     """The peer: appends through delta-rs with its own retries."""
     lake, done, failed = open_lake(uri), list[Turn](), list[str]()
     gate.wait()
@@ -131,15 +135,15 @@ def append_plainly(uri: str, writer: int, turns: range, gate: Any, results: Any)
             done.append(Turn(writer, 1, time.monotonic() - begun))
         except (DeltaError, OSError) as fault:
             failed.append(str(fault))
-    results.put(Outcome(done, 0, f"{len(failed)}"))
+    results.put(Outcome(writer, len(turns), done, 0, f"{len(failed)}"))
 
 
-def together(target: Callable[..., None], uri: str, writers: int, turns: range) -> tuple[list[Outcome], float]:
-    """Every writer's outcome, and the seconds from the common start to the last."""
+def together(target: Callable[..., None], uri: str, turns: list[range], for_s: float) -> tuple[list[Outcome], float]:
+    """One process for each writer's turns. Every writer's outcome, and the seconds from the common start to the last."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["headgate.data.table", "headgate.data.quarantine", "headgate.data.retention", "boto3"])
-    gate, results = context.Barrier(writers + 1), context.Queue()
-    processes = [context.Process(target=target, args=(uri, writer, turns, gate, results)) for writer in range(writers)]
+    gate, results = context.Barrier(len(turns) + 1), context.Queue()
+    processes = [context.Process(target=target, args=(uri, writer, own, for_s, gate, results)) for writer, own in enumerate(turns)]
     for process in processes:
         process.start()
     gate.wait()
@@ -151,10 +155,10 @@ def together(target: Callable[..., None], uri: str, writers: int, turns: range) 
     return found, seconds
 
 
-def check(lake: Lake, writers: int, turns: int) -> dict[str, int]:
-    """Faults of the table by kind; none where it is right."""
+def check(lake: Lake, done: Mapping[int, int]) -> dict[str, int]:
+    """Faults of the table by kind after so many turns of each writer; none where it is right."""
     table = DatasetTable(lake, DATASET)
-    frame, expected, versions = table.load(), expected_rows(writers, turns), table.versions()
+    frame, expected, versions = table.load(), expected_rows(done), table.versions()
     found = dict(zip(frame["id"], frame["label"], strict=True))
     refused = quarantined(lake, DATASET)
     return {
@@ -162,8 +166,8 @@ def check(lake: Lake, writers: int, turns: int) -> dict[str, int]:
         "rows doubled": len(frame) - len(found),
         "rows nobody wrote": len(found.keys() - expected.keys()),
         "corrections lost": sum(found.get(row_id) != label for row_id, label in expected.items()),
-        "versions too many or too few": abs(len(versions) - writers * turns),
-        "refused rows lost or doubled": abs(len(refused) - writers * -(-turns // QUARANTINE_EVERY)),
+        "versions too many or too few": abs(len(versions) - sum(done.values())),
+        "refused rows lost or doubled": abs(len(refused) - sum(-(-turns // QUARANTINE_EVERY) for turns in done.values())),
         "versions whose digest is not that of the change feed": _wrong_digests(table),
         "versions with a file missing": _missing_files(lake, table.key),
         "loaded versions with another digest": sum(
@@ -198,14 +202,17 @@ def main() -> None:
     """Print what was seen; ends with 1 if anything is lost, doubled or wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--writers", type=int, default=16)
-    parser.add_argument("--commits", type=int, default=1000, help="of all writers together")
+    parser.add_argument("--commits", type=int, default=1000, help="of all writers together, earlier runs included")
     parser.add_argument("--peer-commits", type=int, default=80, help="appends by delta-rs alone; 0: none")
     parser.add_argument("--lake", help="s3://bucket/prefix that nobody uses; without it a bucket is made")
-    parser.add_argument("--after", type=int, default=0, help="commits that earlier runs made in the same --lake, which are checked too")
+    parser.add_argument("--seconds", type=float, default=3600, help="no writer begins a commit later")
+    parser.add_argument("--after", type=Path, help="--json of an earlier run in the same --lake, to go on from")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    first, turns = given.after // given.writers, -(-given.commits // given.writers)
-    report = measured(given.lake or f"{_new_bucket()}/lake", given.writers, range(first, first + turns), given.peer_commits)
+    earlier = json.loads(given.after.read_text())["rows"][0]["turns of each writer"] if given.after else [0] * given.writers
+    left = -(-(given.commits - sum(earlier)) // given.writers)
+    turns = [range(before, before + left) for before in earlier]
+    report = measured(given.lake or f"{_new_bucket()}/lake", turns, given.seconds, given.peer_commits)
     for name, value in report.items():
         print(f"{name:55} {value:.6g}" if isinstance(value, float) else f"{name:55} {value}")
     if given.json:
@@ -213,17 +220,20 @@ def main() -> None:
     raise SystemExit(bool(report["faults"] or report["writers that gave up"]))
 
 
-def measured(uri: str, writers: int, turns: range, peer_commits: int) -> dict[str, Any]:
+def measured(uri: str, turns: list[range], for_s: float, peer_commits: int) -> dict[str, Any]:
     """Run the writers, and the peer, and check what they left."""
-    lake = open_lake(uri)
-    found, seconds = together(write, uri, writers, turns)
+    lake, writers = open_lake(uri), len(turns)
+    found, seconds = together(write, uri, turns, for_s)
     taken = sorted((turn for outcome in found for turn in outcome.turns), key=lambda turn: turn.seconds)
     begun = time.monotonic()
-    faults = {kind: count for kind, count in check(lake, writers, turns.stop).items() if count}
+    done = {outcome.writer: outcome.done for outcome in found}
+    faults = {kind: count for kind, count in check(lake, done).items() if count}
     checked_s = time.monotonic() - begun
     report: dict[str, Any] = {
         "writers": writers,
         "commits": len(taken),
+        "commits with earlier runs": sum(done.values()),
+        "turns of each writer": [done[writer] for writer in range(writers)],
         "seconds": seconds,
         "commits a second": len(taken) / seconds,
         "attempts a commit": statistics.mean(turn.attempts for turn in taken),
@@ -241,7 +251,7 @@ def measured(uri: str, writers: int, turns: range, peer_commits: int) -> dict[st
 def _peer(uri: str, writers: int, turns: int) -> dict[str, Any]:
     lake = open_lake(uri)
     write_deltalake(lake.join("peer"), pa.table({"id": ["first"]}), storage_options=lake.storage_options())
-    found, seconds = together(append_plainly, uri, writers, range(turns))
+    found, seconds = together(append_plainly, uri, [range(turns)] * writers, 3600)
     there = DeltaTable(lake.join("peer"), storage_options=lake.storage_options()).to_pyarrow_table().num_rows - 1
     return {
         "delta-rs alone: appends": writers * turns,

@@ -6,6 +6,7 @@ environment reaches (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...); objects are writ
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ def _radosgw(shared: Path, patch: pytest.MonkeyPatch) -> bool:
     """Start it and take its environment; whether it was not running before."""
     up = shared / "tools" / "s3" / "up.sh"
     port = os.environ.get("HEADGATE_S3_TEST_PORT", "16085")
-    before = subprocess.run(["curl", "-s", "-o", "/dev/null", "-m", "1", f"http://127.0.0.1:{port}"], check=False).returncode == 0
+    with socket.socket() as door:
+        before = door.connect_ex(("127.0.0.1", int(port))) == 0
     done = subprocess.run([up, port], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     for name, value in re.findall(r"(\w+)=(\S+)", done.stdout.removeprefix("export ")):

@@ -108,6 +108,15 @@ def test_restore_asks_and_makes_a_new_version(home: Lake) -> None:
     assert run("restore", 1).splitlines()[1] == "nothing to do: version 5 holds that content already"
 
 
+def test_compact_tells_how_many_files_it_rewrote(home: Lake) -> None:
+    table = DatasetTable(home, "replies")
+    for name in "abc":
+        table.merge([row(name)])
+    assert run("compact") == "replies: rewrote 3 small files\n"
+    assert run("compact") == "replies: nothing to rewrite, or writers were busy: run it again later\n"
+    assert [one.version for one in table.versions()] == [0, 1, 2]
+
+
 def test_vacuum_tells_what_it_would_do_and_does_it_with_apply(home: Lake, tmp_path: Path) -> None:
     table = DatasetTable(home, "replies")
     for day, label in enumerate("xyzx"):
