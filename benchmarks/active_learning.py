@@ -63,14 +63,11 @@ class Task:
         self.test_vectors = _unit(embedded([row.text for row in test], Train().max_length, folder, _tell))
         self.find = {text: number for number, text in enumerate(self.texts)}
 
-    def answers(self, labelled: Ints, vectors: Floats) -> Floats:
-        """Probabilities, (rows, labels), of a head that is trained on these rows."""
+    def head(self, labelled: Ints) -> LogisticRegression:
+        """A head that is trained on these rows."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            head = LogisticRegression(C=100.0, max_iter=100, tol=1e-3).fit(self.vectors[labelled], self.targets[labelled])
-        found = np.zeros((len(vectors), len(self.names)), dtype=np.float32)
-        found[:, head.classes_] = head.predict_proba(vectors)
-        return found
+            return LogisticRegression(C=100.0, max_iter=100, tol=1e-3).fit(self.vectors[labelled], self.targets[labelled])
 
     def embeddings_of(self, texts: Sequence[str]) -> Floats:
         """The embeddings of texts of the training file."""
@@ -79,17 +76,18 @@ class Task:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Round:
-    """What is labelled, what is not, how many labels come next, and what is drawn by chance."""
+    """The head of a round, what is not labelled, how many labels come next, and what is drawn by chance."""
 
     task: Task
-    labelled: Ints
+    head: LogisticRegression
     pool: Ints
     count: int
     rng: Any
 
-    def chances(self) -> Floats:
-        """What the head that was trained on the labelled rows answers about the others, (pool, labels)."""
-        return self.task.answers(self.labelled, self.task.vectors[self.pool])
+    def answers(self) -> tuple[Ints, Floats]:
+        """What production would answer about the pool: the best label and its probability, (pool,) each."""
+        chances = self.head.predict_proba(self.task.vectors[self.pool])
+        return self.head.classes_[chances.argmax(axis=1)], chances.max(axis=1)
 
 
 Choose = Callable[[Round], Ints]
@@ -133,11 +131,12 @@ def curve(task: Task, choose: Choose, seed: int) -> list[float]:
     labelled = rng.choice(len(task.texts), SIZES[0], replace=False)
     found = []
     for size, following in zip(SIZES, (*SIZES[1:], None), strict=True):
-        assert len(labelled) == size
-        found.append(float((task.answers(labelled, task.test_vectors).argmax(axis=1) == task.truth).mean()))
+        assert len(set(labelled.tolist())) == size
+        head = task.head(labelled)
+        found.append(float((head.predict(task.test_vectors) == task.truth).mean()))
         if following:
             pool = np.setdiff1d(np.arange(len(task.texts)), labelled)
-            labelled = np.concatenate([labelled, choose(Round(task, labelled, pool, following - size, rng))])
+            labelled = np.concatenate([labelled, choose(Round(task, head, pool, following - size, rng))])
     _tell(f"seed {seed}, {choose.__name__}: {found[-1]:.3f}")
     return found
 
@@ -149,15 +148,15 @@ def by_chance(now: Round) -> Ints:
 
 def least_confident(now: Round) -> Ints:
     """The rows of the pool whose best label has the lowest probability."""
-    return now.pool[np.argsort(now.chances().max(axis=1), kind="stable")[: now.count]]
+    return now.pool[np.argsort(now.answers()[1], kind="stable")[: now.count]]
 
 
 def by_queue(now: Round, vectors_of: Callable[[Sequence[str]], Any] = text_vectors) -> Ints:
     """The batch that the queue gives out for these answers; rows beyond what the queue holds are drawn by chance."""
-    chances, task = now.chances(), now.task
+    (labels, scores), task = now.answers(), now.task
     told = [
-        Prediction(prediction_id="", text=task.texts[row], label=str(task.names[best]), score=float(score))
-        for row, best, score in zip(now.pool.tolist(), chances.argmax(axis=1).tolist(), chances.max(axis=1).tolist(), strict=True)
+        Prediction(prediction_id="", text=task.texts[row], label=str(task.names[label]), score=float(score))
+        for row, label, score in zip(now.pool.tolist(), labels.tolist(), scores.tolist(), strict=True)
     ]
     waiting = joined(worth_labelling(told, Queue(), NOW))
     batch = np.array([task.find[text.text] for text in ordered(waiting, {}, now.count, vectors_of=vectors_of)], dtype=np.int64)

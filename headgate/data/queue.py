@@ -136,11 +136,10 @@ def ordered(
     vectors_of: Callable[[Sequence[str]], Any] = text_vectors,
 ) -> list[QueuedText]:
     """The `count` texts to label next, unlike one another and unlike those that annotators have already. Pure."""
-    if not texts:
+    if not texts or not count:
         return []
-    vectors = vectors_of([*(text.text for text in texts), *away])
-    before = vectors[len(texts) :] if away else None
-    found = in_order([text.need for text in texts], vectors[: len(texts)], [text.reason for text in texts], shares, count, before)
+    needs, reasons = [text.need for text in texts], [text.reason for text in texts]
+    found = in_order(needs, reasons, shares, count, lambda rows: vectors_of([*(texts[row].text for row in rows), *away]), bool(away))
     return [texts[number] for number in found]
 
 

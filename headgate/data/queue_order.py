@@ -6,7 +6,7 @@ Active Learning, ICML 2015 (filtered active submodular selection). Chosen by ben
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,34 +14,40 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 Floats = NDArray[np.float32]
+VectorsOf = Callable[[NDArray[np.int64]], Any]
 CANDIDATES_A_PLACE = 10
 MOST_CANDIDATES = 3_000
 LEAST_NEED = 1e-6
 
 
 def in_order(
-    needs: Sequence[float], vectors: Any, reasons: Sequence[str], shares: Mapping[str, float], count: int, before: Any | None = None
+    needs: Sequence[float], reasons: Sequence[str], shares: Mapping[str, float], count: int, vectors_of: VectorsOf, away: bool = False
 ) -> list[int]:
     """The numbers of the `count` rows to label next, the most useful first.
 
-    needs: (rows,), at least 0. vectors: (rows, width) of length 1, dense or sparse. reasons: the main one of each row. shares: of the
-    batch by reason; reasons that are not named share what is left evenly, and what a reason has no rows for goes to the others.
-    before: vectors of what is with annotators already.
+    needs: (rows,), at least 0. reasons: the main one of each row. shares: of the batch by reason; reasons that are not named share what is
+    left evenly, and what a reason has no rows for goes to the others. vectors_of: of the rows with these numbers the vectors of length 1,
+    dense or sparse; and behind them, with `away`, those of what is with annotators already.
     """
     need = np.maximum(np.asarray(needs, dtype=np.float32), np.float32(LEAST_NEED))
     places = places_of(Counter(reasons), shares, count)
     chosen = _candidates(need, np.array(reasons, dtype=object), Counter(places))
-    alike = _similarity(vectors[chosen], vectors[chosen])
-    stood_for = np.zeros(len(chosen), dtype=np.float32) if before is None else _similarity(vectors[chosen], before).max(axis=1, initial=0)
+    vectors = vectors_of(chosen)
+    alike = _similarity(vectors[: len(chosen)], vectors[: len(chosen)])
+    before = _similarity(vectors[: len(chosen)], vectors[len(chosen) :]) if away else np.zeros((len(chosen), 0), dtype=np.float32)
     reason_of = np.array([reasons[number] for number in chosen], dtype=object)
-    taken, order = np.zeros(len(chosen), dtype=bool), []
+    return [int(chosen[best]) for best in _facilities(alike, need[chosen], before.max(axis=1, initial=0), reason_of, places)]
+
+
+def _facilities(alike: Floats, need: Floats, stood_for: Floats, reasons: NDArray[Any], places: Sequence[str]) -> Iterator[int]:
+    """One after another the row, of the place's reason, that adds the most to the need which is stood for."""
+    taken = np.zeros(len(need), dtype=bool)
     for reason in places:
-        gain = np.maximum(alike - stood_for, 0) @ need[chosen]
-        best = int(np.argmax(np.where((reason_of == reason) & ~taken, gain, -1)))
+        gain = np.maximum(alike - stood_for, 0) @ need
+        best = int(np.argmax(np.where((reasons == reason) & ~taken, gain, -1)))
         taken[best] = True
         stood_for = np.maximum(stood_for, alike[best])
-        order.append(int(chosen[best]))
-    return order
+        yield best
 
 
 def places_of(rows: Mapping[str, int], shares: Mapping[str, float], count: int) -> list[str]:

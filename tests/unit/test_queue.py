@@ -147,22 +147,24 @@ def test_what_annotators_have_had_for_long_can_be_given_again(folder_lake: Lake)
 
 def test_of_twins_one_comes_first_and_the_other_last() -> None:
     vectors = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32)
-    assert in_order([0.9, 0.8, 0.5, 0.4], vectors, ["a"] * 4, {}, 4) == [0, 2, 3, 1]
+    assert in_order([0.9, 0.8, 0.5, 0.4], ["a"] * 4, {}, 4, vectors.__getitem__) == [0, 2, 3, 1]
 
 
 def test_what_is_like_a_text_that_annotators_have_already_comes_last() -> None:
     vectors = np.array([[1, 0], [0, 1]], dtype=np.float32)
-    assert in_order([0.9, 0.1], vectors, ["a", "a"], {}, 2, before=vectors[:1]) == [1, 0]
+    found = in_order([0.9, 0.1], ["a", "a"], {}, 2, lambda rows: np.concatenate([vectors[rows], vectors[:1]]), away=True)
+    assert found == [1, 0]
 
 
 def test_each_reason_has_its_share_of_a_batch_and_an_empty_one_leaves_its_share_to_the_others() -> None:
     vectors = np.eye(8, dtype=np.float32)
     reasons = ["a"] * 5 + ["b"] * 3
-    first = in_order([0.5] * 8, vectors, reasons, {"a": 0.25, "b": 0.75}, 4)
+    first = in_order([0.5] * 8, reasons, {"a": 0.25, "b": 0.75}, 4, vectors.__getitem__)
     assert sorted(reasons[number] for number in first) == ["a", "b", "b", "b"]
-    whole = in_order([0.5] * 8, vectors, reasons, {"a": 0.25, "b": 0.75}, 8)
+    whole = in_order([0.5] * 8, reasons, {"a": 0.25, "b": 0.75}, 8, vectors.__getitem__)
     assert sorted(whole) == list(range(8))
-    assert [reasons[number] for number in in_order([0.5] * 8, vectors, reasons, {"b": 0.5, "z": 0.5}, 4)].count("a") == 2
+    unnamed = in_order([0.5] * 8, reasons, {"b": 0.5, "z": 0.5}, 4, vectors.__getitem__)
+    assert [reasons[number] for number in unnamed].count("a") == 2
 
 
 def test_writers_at_once_lose_no_text(folder_lake: Lake) -> None:
