@@ -1,11 +1,14 @@
 """A data set as a Delta table: merged by id, loadable at every version, with a feed of what changed."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -78,7 +81,10 @@ class DatasetTable:
 
     def load(self, version: int | None = None) -> pd.DataFrame:
         """The rows of a data version (None: the newest) in the order of their ids; NotFound names the versions that exist."""
-        return _frame(self._rows(self._existing(version).version).sort_by("id"))[ROW_COLUMNS]
+        found = self._existing(version).version
+        with self._telling_vacuum(found):
+            rows = delta.read_fast(delta.open_version(self.lake, self.key, found), pa.schema([SCHEMA.field(name) for name in ROW_COLUMNS]))
+        return _frame(_by_id(rows))
 
     def merge(self, rows: Iterable[Annotation], arrived: str | None = None) -> MergeResult:
         """Add new ids and replace those annotated earlier, or at the same time but arrived earlier; no change makes no new version."""
@@ -160,8 +166,13 @@ class DatasetTable:
 
     def _rows(self, version: int) -> pa.Table:
         """Every row as the table holds it; NotFound if a vacuum gave this version up."""
-        try:
+        with self._telling_vacuum(version):
             return delta.read(delta.open_version(self.lake, self.key, version), SCHEMA)
+
+    @contextmanager
+    def _telling_vacuum(self, version: int) -> Iterator[None]:
+        try:
+            yield
         except FileNotFoundError:
             raise NotFound(
                 f"data set {self.dataset}: version {version} cannot be loaded any more, `headgate data vacuum` removed its files; "
@@ -185,7 +196,10 @@ class DatasetTable:
         if changed := [*added, *corrected]:
             total = int(previous.digest, 16) + sum(a.hash for a in changed) - sum(held[a.row.id][2] for a in corrected)
             metadata = {"digest": digest_of(total), "rows": previous.rows + len(added)}
-            delta.upsert(self.lake, self.key, table, _table(changed), ("id",), metadata)
+            if corrected:
+                delta.upsert(self.lake, self.key, table, _table(changed), ("id",), metadata)
+            else:
+                delta.append(self.lake, self.key, table, _table(added), metadata)
             version = DataVersion(dataset=self.dataset, version=table.version(), **metadata)
         return MergeResult(version=version, previous=previous, outdated=outdated, **counts)
 
@@ -215,21 +229,26 @@ class DatasetTable:
         return found[0]
 
     def _existing(self, version: int | None) -> DataVersion:
+        """One version (None: the newest), from its own commit; all are listed only to say which there are."""
+        if found := self.latest() if version is None else self._at(version):
+            return found
         known = self.versions()
         if not known:
             raise NotFound(f"data set {self.dataset}: no rows in {self.lake.uri} yet; ingest a file first")
-        if version is None:
-            return known[-1]
-        if found := next((one for one in known if one.version == version), None):
-            return found
         raise NotFound(f"data set {self.dataset}: no version {version}; versions: {', '.join(str(one.version) for one in known)}")
+
+    def _at(self, version: int) -> DataVersion | None:
+        """The data version that this very commit made, if it made one."""
+        entry = self.lake.get(f"{self.key}/_delta_log/{version:020d}.json") if version >= 0 else None
+        actions = [json.loads(line) for line in entry.data.splitlines()] if entry else []
+        made = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        return DataVersion(dataset=self.dataset, version=version, **made[delta.METADATA]) if delta.METADATA in made else None
 
 
 def _held(table: DeltaTable, ids: list[str]) -> dict[str, tuple[datetime, str, int]]:
     """The order of those rows of the table that have one of the ids."""
     columns = pa.schema([SCHEMA.field(name) for name in ("id", "annotated_at", "arrived", "row_hash")])
-    found = delta.read(table, columns)
-    matching = found.filter(pc.is_in(found["id"], pa.array(ids, pa.string()))).to_pylist()
+    matching = delta.read_some(table, columns, "id", pa.array(ids, pa.string())).to_pylist()
     return {row["id"]: (row["annotated_at"], row["arrived"], int(row["row_hash"], 16)) for row in matching}
 
 
@@ -238,10 +257,21 @@ def _hashes(rows: pa.Table) -> dict[str, str]:
 
 
 def _table(arrivals: list[_Arrival]) -> pa.Table:
-    return pa.Table.from_pylist([arrival.record() for arrival in arrivals], schema=SCHEMA)
+    """The rows in the order of their ids: files that are sorted are loaded in order at little cost."""
+    records = (arrival.record() for arrival in sorted(arrivals, key=lambda arrival: arrival.row.id))
+    return pa.Table.from_pylist(list(records), schema=SCHEMA)
+
+
+def _by_id(rows: pa.Table) -> pa.Table:
+    ids = rows["id"]
+    if pc.all(pc.less_equal(ids[:-1], ids[1:])).as_py() is not False:
+        return rows
+    return rows.take(pc.sort_indices(ids))
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = rows.to_pandas()
-    headers = [None if value is None else json.loads(value) for value in rows["headers"].to_pylist()]
+    headers = np.full(len(rows), None, dtype=object)
+    given = np.flatnonzero(rows["headers"].is_valid())
+    headers[given] = [orjson.loads(value) for value in rows["headers"].take(given).to_pylist()]
     return frame.assign(headers=pd.Series(headers, index=frame.index, dtype=object))

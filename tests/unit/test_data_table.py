@@ -176,7 +176,7 @@ def test_a_writer_that_is_always_overtaken_gives_up_with_a_conflict(folder_lake:
     table = DatasetTable(folder_lake, "replies")
     table.merge([row("a")])
     monkeypatch.setattr(delta, "CONTENDED_S", -1)
-    monkeypatch.setattr(delta, "upsert", overtaken)
+    monkeypatch.setattr(delta, "append", overtaken)
     with pytest.raises(Conflict, match="somebody else committed first"):
         table.merge([row("b")])
 
