@@ -13,7 +13,7 @@ import typer
 from typer.models import OptionInfo
 
 from headgate.data_commands import app as data_app
-from headgate.errors import HeadgateError
+from headgate.errors import BadSettings, HeadgateError
 from headgate.feedback_commands import app as feedback_app
 from headgate.gates_command import app as gates_app
 from headgate.queue_commands import app as queue_app
@@ -163,6 +163,28 @@ def serve(context: typer.Context) -> None:
     from headgate.serving.__main__ import main as serve_bundle
 
     raise typer.Exit(serve_bundle(context.args, program="headgate serve", name="headgate"))
+
+
+@app.command("check-lake")
+def check_lake(
+    lake: Annotated[str | None, typer.Option(help="a folder or s3://bucket/prefix; left out: headgate.toml's", show_default=False)] = None,
+) -> None:
+    """Try out whether the lake's store keeps what Headgate needs of it. Writes a few small objects under lake-check/, which stay.
+
+    \b
+    headgate check-lake
+    headgate check-lake --lake s3://company-models/headgate
+    """
+    from headgate.lake import open_lake
+    from headgate.lake_check import tried_out
+    from headgate.settings import load_settings
+
+    uri, broken = lake or load_settings().lake, 0
+    for promise, found in tried_out(open_lake(uri)):
+        broken += bool(found)
+        typer.echo(f"NOT KEPT  {promise}: {found}" if found else f"kept      {promise}")
+    if broken:
+        raise BadSettings(f"{uri}: expected a store that keeps every promise, found {broken} broken; do not use it as a lake: docs/s3.md")
 
 
 @app.command("ship-log")

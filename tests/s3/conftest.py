@@ -19,8 +19,8 @@ import pytest
 
 UNIT = Path(__file__).parents[1] / "unit"
 sys.path.insert(0, str(UNIT))
-for name in ("test_lake", "test_data_table", "test_data_ingest", "test_data_history", "test_data_retention", "test_data_landing"):
-    pytest.register_assert_rewrite(name)
+for module in UNIT.glob("test_*.py"):
+    pytest.register_assert_rewrite(module.stem)
 
 from faulty_link import LinkProcess  # noqa: E402 - the path comes first
 

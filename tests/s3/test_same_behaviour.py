@@ -10,6 +10,7 @@ import test_data_retention
 import test_data_table
 import test_feedback_collection
 import test_lake
+import test_lake_check
 import test_quarantine_decisions
 import test_shipping
 
@@ -28,6 +29,7 @@ taken = sum(
     take(module)
     for module in (
         test_lake,
+        test_lake_check,
         test_data_table,
         test_data_ingest,
         test_data_landing,
