@@ -61,6 +61,11 @@ def test_a_key_is_no_token_and_a_token_no_key() -> None:
     assert judge_signature(found[1:], "replies", headers(), BODY) == "unknown"
 
 
+def test_a_key_may_stand_without_its_padding() -> None:
+    found = read_secrets({"HEADGATE_WEBHOOK_SECRETS": OTHER_KEY.rstrip("=")}, [])
+    assert judge_signature(found, "replies", headers(sign(OTHER_KEY, ID, TIME, BODY)), BODY) == "allowed"
+
+
 def test_every_bad_secret_is_told_at_once_and_none_is_shown() -> None:
     with pytest.raises(BadSettings) as told:
         read_secrets(
