@@ -1,6 +1,6 @@
 """The router's own numbers for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from deployments.target import Split
 
@@ -10,6 +10,7 @@ class RouterMetrics:
 
     def __init__(self, endpoint: str) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         names = ["endpoint", "cohort", "release"]
         self._requests = Counter("headgate_router_requests_total", "Calls by answer", [*names, "status"], registry=self.registry)
         self._seconds = Histogram("headgate_router_seconds", "Time to the answer", names, registry=self.registry)

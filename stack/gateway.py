@@ -1,16 +1,18 @@
-"""A small web server that shows evidence pages and Data Docs out of the lake."""
+"""A small web server that shows evidence pages and Data Docs out of the lake, and tells Prometheus what to scrape."""
 
 import argparse
 import html
 import mimetypes
 import re
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from deployments.scrape_targets import scrape_targets
 from headgate.errors import HeadgateError
 from headgate.lake import Lake
 from headgate.release.record import load_release, release_ids
@@ -21,8 +23,8 @@ from tasks.places import the_lake
 _READABLE = re.compile(r"(releases/[0-9a-f]{64}/evidence|candidates/[^/]+/[0-9a-f]{16}/checks)/.+")
 
 
-def create_app(lake: Lake) -> Starlette:
-    """The gateway over one lake."""
+def create_app(lake: Lake, home: Path) -> Starlette:
+    """The gateway over one lake, and over the endpoints under one home folder."""
 
     def page(request: Request) -> Response:
         key = request.path_params["key"]
@@ -35,10 +37,14 @@ def create_app(lake: Lake) -> Starlette:
     def index(_: Request) -> Response:
         return HTMLResponse(_index(lake))
 
+    def targets(_: Request) -> JSONResponse:
+        return JSONResponse(scrape_targets(home))
+
     def ping(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    return Starlette(routes=[Route("/", index), Route("/ping", ping), Route("/{key:path}", page)])
+    known = [Route("/", index), Route("/ping", ping), Route("/prometheus/targets", targets)]
+    return Starlette(routes=[*known, Route("/{key:path}", page)])
 
 
 def _index(lake: Lake) -> str:
@@ -57,7 +63,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
     try:
-        app = create_app(the_lake(load_settings()))
+        settings = load_settings()
+        app = create_app(the_lake(settings), settings.home.absolute())
     except HeadgateError as fault:
         raise SystemExit(f"headgate gateway: {fault}") from fault
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")

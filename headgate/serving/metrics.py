@@ -3,6 +3,7 @@
 A worker counts in a plain dict and writes it on the board twice a second; whoever is asked adds up what is there.
 """
 
+import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -39,7 +40,8 @@ _GAUGES = {
     "cached_bytes": "Bytes of the answers in the prediction cache",
     "connections": "Open connections",
 }
-RESIDENT = "process_resident_memory_bytes"  # by the name that every Prometheus client gives it
+RESIDENT = "process_resident_memory_bytes"  # by the names that every Prometheus client gives them
+STARTED = "process_start_time_seconds"
 
 
 class Metrics:
@@ -48,6 +50,7 @@ class Metrics:
     def __init__(self, model: str, release: str, bundle_digest: str, board: Board | None = None, worker: int = 0) -> None:
         self._model, self._release, self._digest = model, release, bundle_digest
         self._board, self._worker = board or Board(1), worker
+        self._started = time.time()
         self.counts: defaultdict[Key, float] = defaultdict(float, _read(self._board.read(worker))[0])
 
     def answered(self, cohort: str, status: int, seconds: float) -> None:
@@ -78,18 +81,18 @@ class Metrics:
 
     def flush(self, gauges: Mapping[str, float]) -> bool:
         """Write the counts on the board, for every worker to see; says whether they fit."""
-        return self._board.write(self._worker, orjson.dumps([list(self.counts.items()), dict(gauges)]))
+        return self._board.write(self._worker, orjson.dumps([list(self.counts.items()), {**gauges, STARTED: self._started}]))
 
     def text(self) -> bytes:
         """The sum over all workers, in Prometheus' text format."""
         counts: defaultdict[Key, float] = defaultdict(float)
-        gauges = dict.fromkeys((*_GAUGES, RESIDENT), 0.0)
+        gauges = dict.fromkeys((*_GAUGES, RESIDENT, STARTED), 0.0)
         for worker in range(self._board.workers):
             of_worker, levels = _read(self._board.read(worker))
             for key, count in of_worker.items():
                 counts[key] += count
             for name, level in levels.items():
-                gauges[name] += level
+                gauges[name] = max(gauges[name], level) if name == STARTED else gauges[name] + level
         return "".join(f"{line}\n" for line in self._lines(counts, gauges)).encode()
 
     def _lines(self, counts: Counts, gauges: Mapping[str, float]) -> Iterator[str]:
@@ -107,6 +110,8 @@ class Metrics:
             yield _line(f"headgate_{name}", {}, gauges[name])
         yield from _head(RESIDENT, "Resident memory of all workers", "gauge")
         yield _line(RESIDENT, {}, gauges[RESIDENT])
+        yield from _head(STARTED, "When the newest worker started, in seconds since 1970", "gauge")
+        yield _line(STARTED, {}, gauges[STARTED])
         yield from _head("headgate_serving", "The bundle that is served", "gauge")
         yield _line("headgate_serving", same | {"bundle_digest": self._digest}, 1.0)
 

@@ -106,3 +106,15 @@ def test_what_prometheus_reads_is_what_happened() -> None:
         assert of(shown.text, "headgate_cached_bytes") > 0
         assert of(shown.text, "headgate_connections") == 1
         assert of(shown.text, "process_resident_memory_bytes") == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
+
+
+def test_the_start_of_the_newest_worker_is_shown_and_not_a_sum() -> None:
+    board = Board(2)
+    before = time.time()
+    first = Metrics("replies", "r1", "d", board, worker=0)
+    first.flush({})
+    second = Metrics("replies", "r1", "d", board, worker=1)
+    second.flush({})
+    shown = of(first.text().decode(), "process_start_time_seconds")
+    assert before <= shown <= time.time()
+    assert of(second.text().decode(), "process_start_time_seconds") == shown
