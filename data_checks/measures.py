@@ -16,7 +16,7 @@ SHOWN = 5
 FEWEST = 3  # so few rows are told nowhere as a trend
 ROWS_TO_GATE, ROWS_A_LABEL_TO_GATE = 100, 8
 LABELS_FEWEST = 4  # new rows of a label, below which its share of suspects says nothing
-UNBOUND = Bound(warning=0)
+BOUNDS = {"labels_alike": Bound(warning=0, critical=0), "labels_new": Bound(warning=0)}  # nothing to choose here
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ def _labels(signs: Signs, settings: DataChecks) -> Iterator[Measure]:
     new = [label for label in now if label not in before] if before else []
     pairs = misspelt(new if before else now, before)
     told = [f"{label} beside {other}" for label, other in pairs]
-    yield Measure("labels_alike", len(pairs), Bound(warning=0, critical=0), "no label that is another one misspelt", some(told) or "none")
+    yield Measure("labels_alike", len(pairs), BOUNDS["labels_alike"], "no label that is another one misspelt", some(told) or "none")
     if not before:
         return
-    yield Measure("labels_new", len(new), UNBOUND, "no label that the previous version does not have", some(new) or "none")
+    yield Measure("labels_new", len(new), BOUNDS["labels_new"], "no label that the previous version does not have", some(new) or "none")
     shift = compare({"label": signs.previous_labels}, {"label": signs.rows["label"].tolist()})[0]
     yield _drift("label_drift_overall", shift, shift.effect, settings.label_drift_overall, settings, "labels as in the previous version")
 

@@ -18,7 +18,8 @@ EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,63}\
 PHONE = re.compile(r"(?<![\w.,/+-])(?:\+|\(\+?|00|0|\d)[\d\s().\-/]{6,20}\d(?![\w])")
 SEPARATED = re.compile(r"\d[\s().\-/]+\d")
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
-CARD = re.compile(r"(?<![\w.-])(?:\d{13,19}|\d{4}(?:[ -]\d{4}){3}|3\d{3}[ -]\d{6}[ -]\d{5})(?![\w-])")
+# Looked for at every place, since a group of four digits before a card seems to belong to it.
+CARD = re.compile(r"(?<![\w.-])(?=(\d{13,19}|\d{4}(?:[ -]\d{4}){3}|3\d{3}[ -]\d{6}[ -]\d{5})(?![\w-]))")
 ISSUERS = re.compile(r"4|5[1-5]|2[2-7]|3[47]|6(?:011|5)|35")
 ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:]*)(?![\w:]|\.\d)")
 DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{2}[./-]\d{2}")
@@ -66,7 +67,7 @@ def _ibans(text: str) -> int:
 
 def _cards(text: str) -> int:
     """Luhn's checksum, and the start of a known issuer's range."""
-    return sum(bool(ISSUERS.match(number)) and luhn.is_valid(re.sub(r"[ -]", "", number)) for number in _matches(CARD, text))
+    return sum(bool(ISSUERS.match(number)) and luhn.is_valid(re.sub(r"[ -]", "", number)) for number in CARD.findall(text))
 
 
 def _addresses(text: str) -> int:
