@@ -14,9 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deployments.processes import Processes
 from headgate.data.ingest import ingest
 from headgate.data.landing import landed
+from headgate.errors import BadSettings
 from headgate.lake import open_lake
+from headgate.settings import Gateway as GatewaySettings
+from headgate.settings import ModelSettings, Settings
+from stack.services import Addresses, start_annotation_gateway, wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 TOKEN = "t" * 32
@@ -104,3 +109,31 @@ def test_a_request_that_breaks_off_lands_nothing_and_the_next_is_answered() -> N
         assert httpx.get(f"{url}/ping", trust_env=False).text == "ok\n"
         assert landed(open_lake("lake"), "replies") == []
         assert httpx.post(f"{url}/landing/replies/jsonl", content=ROW, headers=HEADERS, trust_env=False).status_code == 200
+
+
+def test_the_local_stack_runs_it_where_a_secret_is_set_and_ends_it_where_that_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = Addresses(prefect="http://127.0.0.1:9", mlflow="http://127.0.0.1:9", gateway="http://127.0.0.1:9")
+    settings = Settings(home=Path("home"), models={"replies": ModelSettings(dataset="replies")}, gateway=GatewaySettings(port=24310))
+    processes = Processes(Path("home"))
+    processes.ensure_running()
+    try:
+        monkeypatch.delenv("HEADGATE_WEBHOOK_SECRETS", raising=False)
+        assert start_annotation_gateway(settings, addresses, print) is None
+        monkeypatch.setenv("HEADGATE_WEBHOOK_SECRETS", TOKEN)
+        url = start_annotation_gateway(settings, addresses, print)
+        assert url is not None
+        wait_for({"annotations": f"{url}/ping"}, processes, timeout_s=60)
+        assert httpx.post(f"{url}/landing/replies/jsonl", content=ROW, headers=HEADERS, trust_env=False).status_code == 200
+        (kept,) = Path("home/supervisor/programs").glob("annotations.conf")
+        assert kept.stat().st_mode & 0o077 == 0, "others may not read the secret"
+        monkeypatch.delenv("HEADGATE_WEBHOOK_SECRETS")
+        assert start_annotation_gateway(settings, addresses, print) == url, "another shell changes nothing"
+        assert processes.states()["annotations"].state == "RUNNING"
+        monkeypatch.setenv("HEADGATE_WEBHOOK_SECRETS", "short")
+        with pytest.raises(BadSettings):
+            start_annotation_gateway(settings, addresses, print)
+        monkeypatch.setenv("HEADGATE_WEBHOOK_SECRETS", "")
+        assert start_annotation_gateway(settings, addresses, print) is None
+        assert processes.states() == {}
+    finally:
+        processes.shutdown()
