@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from headgate.data.new_rows import NewRows
 from headgate.lake import Lake
 from headgate.release.candidate import Outcome
 from headgate.release.retraining import Decision, Evidence, checks, decide, keep_decision, newest_decisions
 from headgate.release.training_ledger import Beginning, End, PastTraining, Training
-from headgate.settings import Retrain
+from headgate.settings import ModelSettings, Retrain
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROWS = NewRows(dataset="replies", since=12, version=15, added=222, corrected=24, removed=0, by_label={"other": 46, "positive": 200})
@@ -200,3 +201,12 @@ def test_a_decision_is_told_by_the_run_that_was_killed_after_recording_it(folder
     keep_decision(folder_lake, first)
     assert keep_decision(folder_lake, first.model_copy(update={"at": NOW + timedelta(seconds=5)})) is True
     assert newest_decisions(folder_lake, "replies", 9) == [first]
+
+
+def test_a_bound_that_no_rows_could_meet_is_a_fault_of_the_settings() -> None:
+    with pytest.raises(ValidationError) as told:
+        ModelSettings(dataset="replies", labels=("x", "y"), retrain=Retrain(min_labels=3))
+    assert told.value.errors()[0]["msg"] == (
+        "Value error, retrain.min_labels: expected at most the 2 labels of the model, found 3; no new rows could set off a training"
+    )
+    assert ModelSettings(dataset="replies", retrain=Retrain(min_labels=3)).retrain.min_labels == 3, "labels that are not listed may be more"
