@@ -40,13 +40,19 @@ def in_order(
 
 
 def _facilities(alike: Floats, need: Floats, stood_for: Floats, reasons: NDArray[Any], places: Sequence[str]) -> Iterator[int]:
-    """One after another the row, of the place's reason, that adds the most to the need which is stood for."""
-    taken = np.zeros(len(need), dtype=bool)
+    """One after another the row, of the place's reason, that adds the most to the need which is stood for.
+
+    What a row adds only falls, so that what it once would have added bounds it (Minoux 1978): few are counted anew for each place.
+    """
+    bound = np.maximum(alike - stood_for, 0) @ need
+    of_reason = {reason: reasons == reason for reason in dict.fromkeys(places)}
     for reason in places:
-        gain = np.maximum(alike - stood_for, 0) @ need
-        best = int(np.argmax(np.where((reasons == reason) & ~taken, gain, -1)))
-        taken[best] = True
+        counted = -1
+        while (best := int(np.argmax(np.where(of_reason[reason], bound, -2)))) != counted:
+            bound[best] = np.maximum(alike[best] - stood_for, 0) @ need
+            counted = best
         stood_for = np.maximum(stood_for, alike[best])
+        of_reason[reason][best] = False
         yield best
 
 
