@@ -22,6 +22,8 @@ class RouterMetrics:
         )
         self._weight = Gauge("headgate_router_weight_percent", "Share of the calls", ["endpoint", "cohort"], registry=self.registry)
         self._endpoint = endpoint
+        self._fallbacks.labels(endpoint)  # shown as 0 until there is one
+        self._dropped.labels(endpoint)
 
     def answered(self, cohort: str, release: str, status: int, seconds: float) -> None:
         """Count one answer of a server; status 0 stands for none."""

@@ -1,4 +1,4 @@
-"""The wheel's own commands: train, wrap, test, serve, ship-log, data, gates. A checkout adds those of its room `stack`.
+"""The wheel's own commands: train, wrap, test, serve, ship-log, why, data, gates. A checkout adds those of its room `stack`.
 
 Nothing heavy is imported before a command needs it, so that `headgate serve` starts fast.
 """
@@ -19,6 +19,7 @@ from headgate.gates_command import app as gates_app
 from headgate.queue_commands import app as queue_app
 from headgate.settings import Train
 from headgate.signing_commands import sign, verify
+from headgate.why_command import why
 from headgate.wrap_command import wrap
 
 COMMANDS = "headgate.commands"
@@ -38,6 +39,7 @@ app.add_typer(queue_app, name="queue")
 app.command()(wrap)
 app.command()(sign)
 app.command()(verify)
+app.command()(why)
 
 Rows = typer.Option(help="JSON Lines, CSV or Parquet with at least text and label", exists=True, dir_okay=False, show_default=False)
 BundleFolder = typer.Option(help="folder that `headgate wrap` wrote", exists=True, file_okay=False, show_default=False)

@@ -49,7 +49,12 @@ def predicted_at(prediction_id: str) -> datetime:
 
 def find_predictions(lake: Lake, model: str, wanted: Collection[str]) -> dict[str, Prediction]:
     """The predictions with these ids, of those that are in the lake; reads the parts of their days only."""
-    found: dict[str, Prediction] = {}
+    return {name: prediction_of(line) for name, line in find_lines(lake, model, wanted).items()}
+
+
+def find_lines(lake: Lake, model: str, wanted: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The same with all that was logged, each with its `_origin`."""
+    found: dict[str, dict[str, Any]] = {}
     days: dict[date, set[str]] = {}
     for name in wanted:
         if is_prediction_id(name):
@@ -122,16 +127,16 @@ def prediction_of(line: Mapping[str, Any]) -> Prediction:
     return Prediction.model_validate({name: line[name] for name in Prediction.model_fields if name in line})
 
 
-def _of_day(lake: Lake, model: str, day: date, names: set[str]) -> dict[str, Prediction]:
+def _of_day(lake: Lake, model: str, day: date, names: set[str]) -> dict[str, dict[str, Any]]:
     latest = max(map(predicted_at, names)) + LATE
-    found: dict[str, Prediction] = {}
+    found: dict[str, dict[str, Any]] = {}
     for key in _parts(lake, "predictions", model, day):
         if _opened_at(key) > latest:
             continue
         for line in lake.read(key).split(b"\n"):
             at = line.find(MARK) + len(MARK)
             if (name := line[at : at + ID_LENGTH].decode("ascii", "replace")) in names:
-                found[name] = prediction_of(orjson.loads(line))
+                found[name] = {**orjson.loads(line), "_origin": key}
         if len(found) == len(names):
             break
     return found
