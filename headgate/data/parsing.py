@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from headgate.data.files import RawRow, read_file
 from headgate.data.rows import Annotation, parse_row
@@ -13,6 +14,7 @@ REPEATED = "repeat another row exactly and count once"
 AGREED = "agree with another annotator's row of the same id and count once"
 SUPERSEDED = "are superseded by a later annotation of the same id in the file"
 DOUBLE = "double"
+KNOWN = frozenset(Annotation.model_fields) | {"split"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,7 @@ class ParsedFile:
     notices: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GoodRow:
+class GoodRow(NamedTuple):
     """A row that was accepted, with its line and its source."""
 
     line: int
@@ -71,7 +72,8 @@ def judge_file(name: str, data: bytes, labels: Collection[str] = ()) -> JudgedFi
     for raw in file.rows:
         try:
             good.append(GoodRow(raw.line, _judged(raw, labels), raw.text))
-            extra |= set(raw.raw or ()) - set(Annotation.model_fields) - {"split"}
+            if raw.raw and not KNOWN.issuperset(raw.raw):
+                extra |= raw.raw.keys() - KNOWN
         except BadInput as fault:
             bad.append(BadRow(name, raw.line, str(fault), raw.text))
     notices = [f"{name}: {remark}" for remark in file.remarks]
@@ -103,6 +105,9 @@ def _judged(raw: RawRow, labels: Collection[str]) -> Annotation:
 
 def one_row_an_id(file: JudgedFile) -> ParsedFile:
     """Later annotated_at wins, then the later line; a row that only its line decides against is bad, since one of the two must be wrong."""
+    if len({item.row.id for item in file.good}) == len(file.good):
+        rows, faulty = tuple(item.row for item in file.good), sorted(file.bad, key=lambda row: row.line)
+        return ParsedFile(file.name, rows, tuple(faulty), file.notices)
     kept: dict[str, GoodRow] = {}
     bad: list[BadRow] = list(file.bad)
     counts: Counter[str] = Counter()

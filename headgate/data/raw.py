@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_LINE_CHARACTERS = 1_000_000
 NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 
 
-@dataclass(frozen=True, slots=True)
-class RawRow:
+class RawRow(NamedTuple):
     """One row as it stands in the file: either `raw` or a `fault`; line 0 means the whole file."""
 
     line: int
@@ -51,6 +50,8 @@ def check_line(line: str) -> None:
 
 def readable(line: str) -> str:
     """The line; if it is not UTF-8, as Windows-1252 would read it; half characters become question marks."""
+    if line.isascii():
+        return line
     try:
         data = line.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -7,16 +7,20 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, get_args
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from headgate.errors import BadInput
 
 Split = Literal["train", "valid"]
+Source = Literal["annotation", "correction", "import"]
 VALID_PERCENT = 10
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SOURCES = frozenset(get_args(Source))
 MAX_NAME = 200
 MODULUS = 2**128
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -37,7 +41,7 @@ class Annotation(BaseModel):
     text: str
     label: str = Field(min_length=1, max_length=MAX_NAME)
     group_id: str = Field(min_length=1, max_length=MAX_NAME)
-    source: Literal["annotation", "correction", "import"] = "annotation"
+    source: Source = "annotation"
     annotator: str = Field("", max_length=MAX_NAME)
     annotated_at: datetime = EPOCH
     headers: dict[str, str] | None = None
@@ -102,8 +106,15 @@ class Annotation(BaseModel):
         return {_clean(str(name)): _clean(part) for name, part in found.items() if part is not None}
 
 
+FIELDS = tuple(Annotation.model_fields)
+
+
 def parse_row(raw: Mapping[str, Any]) -> Annotation:
     """The annotation in a raw row, which needs `text` and `label` only; BadInput lists every fault of the row."""
+    return _plain_row(raw) or _validated_row(raw)
+
+
+def _validated_row(raw: Mapping[str, Any]) -> Annotation:
     if "label" not in raw and "labels" in raw:
         raise BadInput("label: missing, found 'labels' instead; a row has one label, multi-label data is not supported")
     if absent := [name for name in ("text", "label") if name not in raw]:
@@ -115,15 +126,81 @@ def parse_row(raw: Mapping[str, Any]) -> Annotation:
         raise BadInput("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())) from None
 
 
+def _plain_row(raw: Mapping[str, Any]) -> Annotation | None:
+    """What `_validated_row` makes of a row of plain strings, several times as fast; None where a field needs a closer look."""
+    given = {name: value for name in FIELDS if (value := raw.get(name)) is not None and value != ""}
+    if any(type(value) is not str for value in given.values()) or not {"text", "label"} <= given.keys() or "headers" in given:
+        return None
+    text, label, source = given["text"], _plain_name(given["label"]), given.get("source", "annotation")
+    if text.isspace() or not _is_clean(text) or label is None or source not in SOURCES:
+        return None
+    row_id = _plain_id(given["id"]) if "id" in given else hashlib.sha256(text.encode()).hexdigest()[:16]
+    group_id = _plain_id(given["group_id"]) if "group_id" in given else row_id
+    annotator = _plain_name(given["annotator"]) if "annotator" in given else ""
+    at = _plain_time(given["annotated_at"]) if "annotated_at" in given else EPOCH
+    if row_id is None or group_id is None or annotator is None or at is None:
+        return None
+    fields = {"id": row_id, "text": text, "label": label, "group_id": group_id, "source": source}
+    return _built(fields | {"annotator": annotator, "annotated_at": at, "headers": None}, {"id", "group_id", *given})
+
+
+def _built(fields: dict[str, Any], given: set[str]) -> Annotation:
+    """The model with fields that are known to be valid, as pydantic would leave it."""
+    row = Annotation.__new__(Annotation)
+    object.__setattr__(row, "__dict__", fields)
+    object.__setattr__(row, "__pydantic_fields_set__", given)
+    object.__setattr__(row, "__pydantic_extra__", None)
+    object.__setattr__(row, "__pydantic_private__", None)
+    return row
+
+
+@lru_cache(10_000)
+def _plain_name(value: str) -> str | None:
+    """A label's or an annotator's one line; None if it is anything else, or nothing."""
+    name = value.strip()
+    return name if 0 < len(value) <= MAX_NAME and name and name.isprintable() and _is_clean(value) else None
+
+
+def _plain_id(value: str) -> str | None:
+    return (value.strip() or None) if len(value) <= MAX_NAME and _is_clean(value) else None
+
+
+@lru_cache(10_000)
+def _plain_time(value: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value.strip())
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_clean(value: str) -> bool:
+    return "\x00" not in value and (value.isascii() or not HALF_CHARACTER.search(value))
+
+
 def normalised(text: str) -> str:
     """The text without the differences that a reader would not see: Unicode form, case and white space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(text.lower().split() if text.isascii() else unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def row_hash(row: Annotation) -> int:
     """128 bits of the SHA-256 over the row's canonical JSON; the split is left out, since the group decides it."""
-    canonical = json.dumps(row.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return int.from_bytes(hashlib.sha256(canonical.encode()).digest()[:16], "big")
+    return int.from_bytes(hashlib.sha256(_canonical(row)).digest()[:16], "big")
+
+
+def _canonical(row: Annotation) -> bytes:
+    """The fields as JSON: keys sorted, no spaces, UTF-8, times in UTC with a Z."""
+    fields = {
+        "annotated_at": row.annotated_at,
+        "annotator": row.annotator,
+        "group_id": row.group_id,
+        "headers": row.headers,
+        "id": row.id,
+        "label": row.label,
+        "source": row.source,
+        "text": row.text,
+    }
+    return orjson.dumps(fields, option=orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS)
 
 
 def digest_of(total: int) -> str:

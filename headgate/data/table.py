@@ -3,9 +3,8 @@
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -16,7 +15,7 @@ from deltalake import DeltaTable
 from pydantic import BaseModel, ConfigDict
 
 from headgate.data import delta
-from headgate.data.rows import Annotation, digest_of, row_hash
+from headgate.data.rows import Annotation, digest_of, row_hash, split_of
 from headgate.data.version import DataVersion, checked_name
 from headgate.errors import BadInput, NotFound, Stale
 from headgate.lake import Lake
@@ -43,8 +42,7 @@ class MergeResult(BaseModel):
     outdated: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival:
+class _Arrival(NamedTuple):
     """A row as the table holds it. Of one id the greatest `order` wins in any order of merges: late and repeated ones are harmless."""
 
     row: Annotation
@@ -55,10 +53,10 @@ class _Arrival:
     def order(self) -> tuple[datetime, str, int]:
         return self.row.annotated_at, self.arrived, self.hash
 
-    def record(self) -> dict[str, Any]:
-        headers = None if self.row.headers is None else json.dumps(self.row.headers, ensure_ascii=False, sort_keys=True)
-        own = {"headers": headers, "split": self.row.split, "arrived": self.arrived, "row_hash": f"{self.hash:032x}"}
-        return self.row.model_dump() | own
+    @property
+    def headers(self) -> str | None:
+        found = self.row.headers
+        return None if found is None else json.dumps(found, ensure_ascii=False, sort_keys=True)
 
 
 class DatasetTable:
@@ -110,7 +108,8 @@ class DatasetTable:
         """
         last = self._existing(until).version
         table = delta.open_version(self.lake, self.key, last)
-        feed = pa.table(table.load_cdf(starting_version=since + 1, ending_version=max(last, since + 1), allow_out_of_range=True))
+        with delta.told_of(table.table_uri):
+            feed = pa.table(table.load_cdf(starting_version=since + 1, ending_version=max(last, since + 1), allow_out_of_range=True))
         order = [("_commit_version", "ascending"), ("id", "ascending"), ("_change_type", "descending")]
         return _frame(feed.select(CHANGES.names).cast(CHANGES).sort_by(order))[[*ROW_COLUMNS, *CHANGES.names[-3:]]]
 
@@ -154,7 +153,7 @@ class DatasetTable:
     def made(self) -> list[tuple[DataVersion, datetime, int | None]]:
         """Every data version, oldest first, with the time when it was made, and the version that it restored if it did."""
         table = delta.open_table(self.lake, self.key)
-        commits = [entry for entry in table.history() if delta.METADATA in entry] if table else []
+        commits = delta.commits(table) if table else []
         return [
             (
                 DataVersion(dataset=self.dataset, version=entry["version"], **entry[delta.METADATA]),
@@ -219,7 +218,7 @@ class DatasetTable:
 
     def _versions(self, table: DeltaTable, limit: int | None = None) -> list[DataVersion]:
         """Newest first."""
-        commits = [entry for entry in table.history(limit) if delta.METADATA in entry]
+        commits = delta.commits(table, limit)
         return [DataVersion(dataset=self.dataset, version=entry["version"], **entry[delta.METADATA]) for entry in commits]
 
     def _latest(self, table: DeltaTable) -> DataVersion:
@@ -258,8 +257,12 @@ def _hashes(rows: pa.Table) -> dict[str, str]:
 
 def _table(arrivals: list[_Arrival]) -> pa.Table:
     """The rows in the order of their ids: files that are sorted are loaded in order at little cost."""
-    records = (arrival.record() for arrival in sorted(arrivals, key=lambda arrival: arrival.row.id))
-    return pa.Table.from_pylist(list(records), schema=SCHEMA)
+    arrivals = sorted(arrivals, key=lambda arrival: arrival.row.id)
+    rows = [arrival.row for arrival in arrivals]
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in ROW_COLUMNS if name not in ("headers", "split")}
+    columns |= {"headers": [arrival.headers for arrival in arrivals], "split": [split_of(row.group_id) for row in rows]}
+    columns |= {"arrived": [arrival.arrived for arrival in arrivals], "row_hash": [f"{arrival.hash:032x}" for arrival in arrivals]}
+    return pa.table(columns, schema=SCHEMA)
 
 
 def _by_id(rows: pa.Table) -> pa.Table:

@@ -2,10 +2,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from headgate.data.conflicts import Policy
+from headgate.data.conflicts import Policy, _rough
 from headgate.data.ingest import IngestResult, ingest, quarantined
 from headgate.data.landing import land
+from headgate.data.rows import normalised
 from headgate.data.table import DatasetTable
 from headgate.lake import Lake
 from headgate.record import canonical
@@ -106,3 +109,12 @@ def test_the_same_text_under_other_ids_is_told_and_every_row_is_kept_by_default(
     result = run(folder_lake, "latest")
     assert [conflict.outcome for conflict in result.conflicts] == ["each row was kept under its own id"]
     assert len(state(folder_lake)[0]) == 2
+
+
+seen_alike = st.text(st.sampled_from("aA\uff21\u212b\u00c5\u00df \t\x1c\x85\xa0\u2003s"), max_size=6)
+
+
+@given(seen_alike, seen_alike)
+def test_texts_that_look_the_same_are_never_told_apart_before_they_are_compared(one: str, other: str) -> None:
+    if normalised(one) == normalised(other):
+        assert _rough(one) == _rough(other)

@@ -2,6 +2,7 @@ import io
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.data.files import RawRow, read_annotations, read_file
+from headgate.data.json_rows import _plain_object
 from headgate.data.parsing import parse_file, read_rows
 from headgate.errors import BadInput, NotFound
 
@@ -300,3 +302,41 @@ def test_the_public_sets_are_read_without_a_bad_row(shared: Path) -> None:
     for file in sorted((shared / "data").glob("*/*.jsonl")):
         if file.stem != "cases" and file.stat().st_size < 400_000:
             assert read_rows(file).bad == (), file
+
+
+def strict(line: str) -> Any:
+    """What the standard library says of a line, or None where a field stands twice or it is no object."""
+    doubled = False
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal doubled
+        doubled = doubled or len(dict(pairs)) < len(pairs)
+        return dict(pairs)
+
+    try:
+        found = json.loads(line, object_pairs_hook=once)
+    except ValueError:
+        return None
+    return None if doubled or not isinstance(found, dict) else found
+
+
+parts = st.sampled_from(
+    ['"a"', '"b"', '"\\"a"', '"\\u0061"', '":"', '""', ":", ",", " ", "1", "1" * 30, "1.5", "null", "true", "NaN", "{", "}", "[", "]"]
+)
+pair = st.tuples(st.sampled_from(['"a"', '"b"', '"\\u0061"', '"x\\":"']), st.sampled_from([":", " : "]), parts).map("".join)
+
+
+@given(st.lists(pair, max_size=4).map(lambda pairs: "{" + ", ".join(pairs) + "}") | st.lists(parts, max_size=8).map("".join))
+def test_the_quick_reading_of_a_line_is_the_strict_one_or_none(line: str) -> None:
+    if (quick := _plain_object(line)) is not None:
+        assert quick == strict(line)
+
+
+def test_a_line_of_plain_strings_is_read_the_quick_way() -> None:
+    assert _plain_object('{"text": "Caf\u00e9: yes", "label": "x", "annotator": null}') == {
+        "text": "Café: yes",
+        "label": "x",
+        "annotator": None,
+    }
+    assert _plain_object('{"text": "a", "text": "b"}') is None
+    assert _plain_object('{"text" : "a", "text" : 1}') is None

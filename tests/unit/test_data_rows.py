@@ -1,3 +1,5 @@
+import hashlib
+import json
 import math
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headgate.data.rows import EPOCH, Annotation, digest_of, parse_row, row_hash, split_of
+from headgate.data.rows import EPOCH, Annotation, _plain_row, _validated_row, digest_of, parse_row, row_hash, split_of
 from headgate.errors import BadInput
 
 
@@ -117,3 +119,58 @@ anything = st.recursive(
 def test_any_raw_row_is_either_an_annotation_or_bad_input(raw: dict[str, Any]) -> None:
     with suppress(BadInput):
         assert parse_row(raw).text.strip()
+
+
+odd_text = st.text(max_size=12) | st.sampled_from(["", " ", "\x00", "\ud800", "a\nb", "\x85", "\xa0x", "x" * 201, " a ", "NaN"])
+plain_row = st.fixed_dictionaries(
+    {"text": odd_text, "label": odd_text},
+    optional={
+        "id": odd_text | st.none(),
+        "group_id": odd_text | st.none(),
+        "source": st.sampled_from(["annotation", "correction", "import", "", "other"]) | st.none(),
+        "annotator": odd_text | st.none(),
+        "annotated_at": st.datetimes().map(str) | odd_text | st.sampled_from(["2026-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"]),
+        "headers": st.none() | st.just(""),
+        "other": odd_text,
+    },
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(plain_row | st.dictionaries(st.sampled_from([*Annotation.model_fields, "other"]), anything))
+def test_the_quick_way_through_a_plain_row_ends_where_validation_ends(raw: dict[str, Any]) -> None:
+    if (quick := _plain_row(raw)) is not None:
+        slow = _validated_row(raw)
+        assert quick == slow
+        assert (quick.model_fields_set, quick.model_dump_json()) == (slow.model_fields_set, slow.model_dump_json())
+        assert quick.model_copy(update={"label": "z"}) == slow.model_copy(update={"label": "z"})
+
+
+def test_a_plain_row_takes_the_quick_way() -> None:
+    raw = {"id": "a", "text": "Café?", "label": " x ", "group_id": "", "annotator": "ann", "annotated_at": "2026-01-01T00:00:00Z"}
+    assert _plain_row(raw) == _validated_row(raw)
+
+
+def hash_of_format_1(row: Annotation) -> int:
+    """As written before the quicker encoder: digests of old data versions were added up from it."""
+    canonical = json.dumps(row.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return int.from_bytes(hashlib.sha256(canonical.encode()).digest()[:16], "big")
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('\x01\x1b\x7f\u2028\u2029\\"/'), min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.builds(
+        lambda text, annotator, at, headers: Annotation.model_construct(
+            id=text, text=text, label=text, group_id=text, source="import", annotator=annotator, annotated_at=at, headers=headers
+        ),
+        words,
+        words,
+        st.datetimes(timezones=st.just(UTC)),
+        st.none() | st.dictionaries(words, words, max_size=4),
+    )
+)
+def test_the_hash_is_the_one_of_format_1_for_any_row(row: Annotation) -> None:
+    assert row_hash(row) == hash_of_format_1(row)
