@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from headgate.errors import HeadgateError
 from tasks.triggering import decide_training, models_of, report_decision, start_training
 
 
@@ -13,11 +14,17 @@ def decide_retraining(dataset: str | None = None, started_by: str = "automation:
         dataset: data set that has new rows; every model is looked at if empty
         started_by: `automation:<event>`, kept in the release record of what is trained
     """
-    reasons = {}
+    reasons: dict[str, str] = {}
+    faults: list[HeadgateError] = []
     for model in models_of(dataset):
-        decided = decide_training(model, started_by)
-        report_decision(decided)
-        if decided.decision.decision == "train":
-            start_training(decided.decision)
-        reasons[model] = decided.decision.reason
+        try:
+            decided = decide_training(model, started_by)
+            report_decision(decided)
+            if decided.decision.decision == "train":
+                start_training(decided.decision)
+            reasons[model] = decided.decision.reason
+        except HeadgateError as fault:  # the other models are not kept waiting
+            faults.append(fault)
+    if faults:
+        raise faults[0]
     return reasons

@@ -10,7 +10,17 @@ from headgate.data.new_rows import NewRows
 from headgate.lake import Lake
 from headgate.release.candidate import Outcome
 from headgate.release.retraining import Decision, Evidence, checks, decide, keep_decision, newest_decisions
-from headgate.release.training_ledger import Beginning, End, PastTraining, Training
+from headgate.release.training_ledger import (
+    Beginning,
+    End,
+    PastTraining,
+    Training,
+    claim,
+    next_number,
+    note_beginning,
+    note_end,
+    past_trainings,
+)
 from headgate.settings import ModelSettings, Retrain
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -210,3 +220,16 @@ def test_a_bound_that_no_rows_could_meet_is_a_fault_of_the_settings() -> None:
         "Value error, retrain.min_labels: expected at most the 2 labels of the model, found 3; no new rows could set off a training"
     )
     assert ModelSettings(dataset="replies", retrain=Retrain(min_labels=3)).retrain.min_labels == 3, "labels that are not listed may be more"
+
+
+def test_a_number_is_given_once_and_what_became_of_it_is_read_back(lake: Lake) -> None:
+    given = _past(0).training
+    assert [claim(lake, given), claim(lake, given.model_copy(update={"candidate": "e" * 16}))] == [True, False]
+    assert (next_number(lake, "replies"), next_number(lake, "others")) == (1, 0)
+    beginning = Beginning(run="run-7", candidate=given.candidate, data_version=13, at=NOW)
+    end = End(how="failed", why="out of memory", at=NOW)
+    note_beginning(lake, given, beginning)
+    note_beginning(lake, given, beginning.model_copy(update={"run": "run-8"}))
+    note_end(lake, given, end)
+    note_end(lake, given, end.model_copy(update={"why": "seen later"}))
+    assert past_trainings(lake, "replies", NOW) == (PastTraining(training=given, beginning=beginning, end=end),)
