@@ -9,6 +9,7 @@ import typer
 from headgate.errors import BadInput, NotFound
 from headgate.quarantine_commands import app as quarantine_app
 from headgate.settings import Settings, load_settings
+from headgate.suspects_command import write_suspects
 
 if TYPE_CHECKING:
     from headgate.data.history import MadeVersion, RowChange
@@ -20,6 +21,7 @@ app = typer.Typer(
     help="Look at data sets: versions, labels, what changed, rows in quarantine; go back to an old version.", no_args_is_help=True
 )
 app.add_typer(quarantine_app, name="quarantine")
+app.command("suspects")(write_suspects)
 
 SHOWN_TEXT = 72
 Model = Annotated[str | None, typer.Option(help="table of headgate.toml; may be left out where there is one only", show_default=False)]

@@ -49,7 +49,9 @@ def personal_data(text: str, regions: Collection[str] = ()) -> dict[str, int]:
     """
     if "@" not in text and not _has_digits(text):
         return {}
-    counts = {kind: count(text) for kind, count in KINDS.items()} | {"phone": _phones(text, tuple(regions))}
+    known = tuple(regions)
+    counts = {kind: count(text) for kind, count in KINDS.items()}
+    counts |= {"phone": _phones(text, known), "national_id": _national_ids(text, known)}
     return {kind: count for kind, count in sorted(counts.items()) if count}
 
 
@@ -82,9 +84,10 @@ def _is_address(found: str) -> bool:
         return False
 
 
-def _national_ids(text: str) -> int:
-    """Each stretch of text once, whatever it may be an id of."""
-    return len({match.span() for form, valid in _national() for match in form.finditer(text) if valid(match.group())})
+def _national_ids(text: str, regions: tuple[str, ...]) -> int:
+    """Each stretch of text once, whatever it may be an id of; what is a phone number as well is taken for that."""
+    found = {match.span(): match.group() for form, valid in _national() for match in form.finditer(text) if valid(match.group())}
+    return sum(not _is_phone(number, regions) for number in found.values())
 
 
 @cache
@@ -125,5 +128,4 @@ KINDS: dict[str, Callable[[str], int]] = {
     "iban": _ibans,
     "card": _cards,
     "ip": _addresses,
-    "national_id": _national_ids,
 }
