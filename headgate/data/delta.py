@@ -142,6 +142,12 @@ def read_some(table: DeltaTable, schema: pa.Schema, column: str, values: pa.Arra
     return pa.concat_tables(found) if found else schema.empty_table()
 
 
+def commits(table: DeltaTable, limit: int | None = None) -> list[dict[str, Any]]:
+    """What the newest `limit` commits (None: all) tell of themselves, newest first; those that only compact the table are left out."""
+    with told_of(table.table_uri):
+        return [entry for entry in table.history(limit) if METADATA in entry]
+
+
 def retried(attempt: Callable[[], T]) -> T:
     """Run the attempt again from the start while others commit first or the store fails.
 

@@ -7,6 +7,7 @@ by Spark, delta-rs or Databricks with its defaults leaves every version loadable
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ from urllib.parse import unquote
 
 from deltalake.fs import DeltaStorageHandler
 
+from headgate.data.delta import told_of
 from headgate.data.table import DatasetTable
 from headgate.data.version import DataVersion
 from headgate.errors import NotFound, Refused
@@ -132,12 +134,12 @@ def _living(commits: list[Commit]) -> Iterator[tuple[Commit, dict[str, int]]]:
 
 def remove(lake: Lake, plan: VacuumPlan) -> int:
     """Delete the plan's files and say how many there were; one that is gone already counts as deleted, so repeating is harmless."""
-    store = DeltaStorageHandler(lake.join(f"datasets/{plan.dataset}"), lake.storage_options())
-    for path in plan.files:
-        try:
-            store.delete_file(path)
-        except FileNotFoundError:
-            continue
+    where = lake.join(f"datasets/{plan.dataset}")
+    with told_of(where):
+        store = DeltaStorageHandler(where, lake.storage_options())
+        for path in plan.files:
+            with suppress(FileNotFoundError):
+                store.delete_file(path)
     return len(plan.files)
 
 
