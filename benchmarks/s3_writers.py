@@ -38,7 +38,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 COMPACTING = 8
 SHARED_EVERY = 4
 QUARANTINE_EVERY = 10
-LOADED_VERSIONS = 40
+LOADED_VERSIONS = 20
 
 
 class Turn(NamedTuple):
@@ -64,7 +64,7 @@ def rows_of(writer: int, number: int) -> list[Annotation]:
     when = START + timedelta(seconds=number)
     new = [] if writer % 4 == 3 and number else [_row(f"{writer}-{number}-{n}", "new", when) for n in range(2)]
     old = 0 if writer % 4 == 3 else number - 1
-    corrected = [_row(f"{writer}-{old}-0", f"corrected {number}", when)] if number else []
+    corrected = [_row(f"{writer}-{old}-0", f"corrected {number}", when)] if number % 2 or (number and not new) else []
     shared = [_row(SHARED, f"by {writer} at {number}", when + timedelta(milliseconds=writer))] if number % SHARED_EVERY == 0 else []
     return [*new, *corrected, *shared]
 

@@ -74,16 +74,21 @@ def test_reading_goes_on(far_lake: Lake, lake: Lake, link: LinkProcess, kind: st
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-@pytest.mark.parametrize("version", [0, 1])
-def test_a_commit_is_made_once_and_its_writer_hears_so(far_lake: Lake, lake: Lake, link: LinkProcess, kind: str, version: int) -> None:
-    table = DatasetTable(lake, "replies")
-    if version:
-        table.merge([row("a")])
+@pytest.mark.parametrize("commit", ["first", "append", "merge", "restore"])
+def test_a_commit_is_made_once_and_its_writer_hears_so(far_lake: Lake, lake: Lake, link: LinkProcess, kind: str, commit: str) -> None:
+    table, far = DatasetTable(lake, "replies"), DatasetTable(far_lake, "replies")
+    newest = [table.merge([row(name)]).version for name in BEFORE[commit]]
     with hit(link, kind, COMMIT):
-        merged = DatasetTable(far_lake, "replies").merge([row("a", "y", day=1), row("b")])
-    assert (merged.version.version, merged.added, merged.corrected) == (version, 2 - version, version)
-    assert [one.version for one in table.versions()] == list(range(version + 1))
-    assert_sound(table, {"a": "y", "b": "x"})
+        done = far.restore(0, newest[-1]) if commit == "restore" else far.merge(COMMITTED[commit])
+    assert (done.version.version, done.added, done.corrected, done.removed) == TOLD[commit]
+    assert [one.version for one in table.versions()] == list(range(len(newest) + 1))
+    assert_sound(table, LEFT[commit])
+
+
+BEFORE = {"first": "", "append": "a", "merge": "a", "restore": "ab"}
+COMMITTED = {"first": [row("a"), row("b")], "append": [row("b"), row("c")], "merge": [row("a", "y", day=1), row("b")]}
+TOLD = {"first": (0, 2, 0, 0), "append": (1, 2, 0, 0), "merge": (1, 1, 1, 0), "restore": (2, 0, 0, 1)}
+LEFT = {"first": {"a": "x", "b": "x"}, "append": {"a": "x", "b": "x", "c": "x"}, "merge": {"a": "y", "b": "x"}, "restore": {"a": "x"}}
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -110,8 +115,9 @@ def test_an_overtaken_writer_is_not_told_that_the_other_ones_commit_was_its_own(
 
     monkeypatch.setattr(delta, "upsert", overtaken)
     with hit(link, "late_error", COMMIT):
-        assert table.merge([row("b"), row("c")]).added == 1
-    assert_sound(DatasetTable(lake, "replies"), {"a": "x", "b": "x", "c": "x"})
+        merged = table.merge([row("a", "y", day=1), row("b")])
+    assert (merged.added, merged.corrected, merged.unchanged) == (0, 1, 1)
+    assert_sound(DatasetTable(lake, "replies"), {"a": "y", "b": "x"})
     assert len(table.versions()) == 3
 
 
