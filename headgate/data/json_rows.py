@@ -161,9 +161,11 @@ def _plain_object(line: str) -> dict[str, Any] | None:
         return None
     if type(found) is not dict:
         return None
-    kinds = [type(value) for value in found.values()]
+    kinds = list(map(type, found.values()))
     strings = kinds.count(str)
-    if strings + kinds.count(NONE) + kinds.count(bool) != len(kinds) or line.count('"') != 2 * (len(kinds) + strings):
+    if (strings != len(kinds) and strings + kinds.count(NONE) + kinds.count(bool) != len(kinds)) or line.count('"') != 2 * (
+        len(kinds) + strings
+    ):
         return None
     return found
 

@@ -106,7 +106,8 @@ class Annotation(BaseModel):
         return {_clean(str(name)): _clean(part) for name, part in found.items() if part is not None}
 
 
-FIELDS = tuple(Annotation.model_fields)
+FIELDS = ("text", "label", "id", "group_id", "source", "annotator", "annotated_at", "headers")
+ALL_FIELDS = set(FIELDS)
 
 
 def parse_row(raw: Mapping[str, Any]) -> Annotation:
@@ -128,29 +129,36 @@ def _validated_row(raw: Mapping[str, Any]) -> Annotation:
 
 def _plain_row(raw: Mapping[str, Any]) -> Annotation | None:
     """What `_validated_row` makes of a row of plain strings, several times as fast; None where a field needs a closer look."""
-    given = {name: value for name in FIELDS if (value := raw.get(name)) is not None and value != ""}
-    if any(type(value) is not str for value in given.values()) or not {"text", "label"} <= given.keys() or "headers" in given:
+    text, label, row_id, group_id, source, annotator, at, headers = map(raw.get, FIELDS)
+    if type(text) is not str or type(label) is not str or not text or text.isspace() or not _is_clean(text):
         return None
-    text, label, source = given["text"], _plain_name(given["label"]), given.get("source", "annotation")
-    if text.isspace() or not _is_clean(text) or label is None or source not in SOURCES:
+    if not (headers is None or headers == "") or not all(map(_is_plain, (row_id, group_id, source, annotator, at))):
         return None
-    row_id = _plain_id(given["id"]) if "id" in given else hashlib.sha256(text.encode()).hexdigest()[:16]
-    group_id = _plain_id(given["group_id"]) if "group_id" in given else row_id
-    annotator = _plain_name(given["annotator"]) if "annotator" in given else ""
-    at = _plain_time(given["annotated_at"]) if "annotated_at" in given else EPOCH
-    if row_id is None or group_id is None or annotator is None or at is None:
-        return None
-    fields = {"id": row_id, "text": text, "label": label, "group_id": group_id, "source": source}
-    return _built(fields | {"annotator": annotator, "annotated_at": at, "headers": None}, {"id", "group_id", *given})
+    found = _plain_id(row_id) if row_id else hashlib.sha256(text.encode()).hexdigest()[:16]
+    fields = {
+        "id": found,
+        "text": text,
+        "label": _plain_name(label),
+        "group_id": _plain_id(group_id) if group_id else found,
+        "source": (source or "annotation") if not source or source in SOURCES else None,
+        "annotator": _plain_name(annotator) if annotator else "",
+        "annotated_at": _plain_time(at) if at else EPOCH,
+    }
+    return None if None in fields.values() else _built(fields | {"headers": None})
 
 
-def _built(fields: dict[str, Any], given: set[str]) -> Annotation:
-    """The model with fields that are known to be valid, as pydantic would leave it."""
+def _is_plain(value: Any) -> bool:
+    return value is None or type(value) is str
+
+
+def _built(fields: dict[str, Any]) -> Annotation:
+    """The model with fields that are known to be valid; all count as given."""
     row = Annotation.__new__(Annotation)
-    object.__setattr__(row, "__dict__", fields)
-    object.__setattr__(row, "__pydantic_fields_set__", given)
-    object.__setattr__(row, "__pydantic_extra__", None)
-    object.__setattr__(row, "__pydantic_private__", None)
+    fill = object.__setattr__
+    fill(row, "__dict__", fields)
+    fill(row, "__pydantic_fields_set__", ALL_FIELDS)
+    fill(row, "__pydantic_extra__", None)
+    fill(row, "__pydantic_private__", None)
     return row
 
 

@@ -142,7 +142,7 @@ def test_the_quick_way_through_a_plain_row_ends_where_validation_ends(raw: dict[
     if (quick := _plain_row(raw)) is not None:
         slow = _validated_row(raw)
         assert quick == slow
-        assert (quick.model_fields_set, quick.model_dump_json()) == (slow.model_fields_set, slow.model_dump_json())
+        assert quick.model_dump_json() == slow.model_dump_json()
         assert quick.model_copy(update={"label": "z"}) == slow.model_copy(update={"label": "z"})
 
 
