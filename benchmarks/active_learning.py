@@ -35,6 +35,7 @@ from sklearn.linear_model import LogisticRegression
 from headgate.data.parsing import read_rows
 from headgate.data.queue import ordered
 from headgate.data.queue_order import text_vectors
+from headgate.model.probes import INVERSE_REGULARISATION, MOST_ITERATIONS
 from headgate.monitoring.prediction_log import Prediction
 from headgate.monitoring.queueing import joined, worth_labelling
 from headgate.settings import Queue, Train
@@ -53,21 +54,23 @@ class Task:
 
     def __init__(self) -> None:
         train, test = (read_rows(BANKING / name).rows for name in ("train.jsonl", "test.jsonl"))
-        rows = list({row.text: row for row in train}.values())
-        self.texts = [row.text for row in rows]
-        self.names, targets = np.unique([row.label for row in rows], return_inverse=True)
+        once = list({row.text: number for number, row in enumerate(train)}.values())
+        self.texts = [train[number].text for number in once]
+        self.names, targets = np.unique([train[number].label for number in once], return_inverse=True)
         self.targets: Ints = targets
         self.truth: Ints = np.searchsorted(self.names, [row.label for row in test])
         folder = HOME / "gates"
-        self.vectors = _unit(embedded(self.texts, Train().max_length, folder, _tell))
+        self.vectors = _unit(embedded([row.text for row in train], Train().max_length, folder, _tell))[once]
         self.test_vectors = _unit(embedded([row.text for row in test], Train().max_length, folder, _tell))
         self.find = {text: number for number, text in enumerate(self.texts)}
 
     def head(self, labelled: Ints) -> LogisticRegression:
-        """A head that is trained on these rows."""
+        """The recipe's linear head, trained on these rows."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return LogisticRegression(C=100.0, max_iter=100, tol=1e-3).fit(self.vectors[labelled], self.targets[labelled])
+            return LogisticRegression(C=INVERSE_REGULARISATION, max_iter=MOST_ITERATIONS).fit(
+                self.vectors[labelled], self.targets[labelled]
+            )
 
     def embeddings_of(self, texts: Sequence[str]) -> Floats:
         """The embeddings of texts of the training file."""
