@@ -240,7 +240,7 @@ class DatasetTable:
         """The data version that this very commit made, if it made one."""
         entry = self.lake.get(f"{self.key}/_delta_log/{version:020d}.json") if version >= 0 else None
         actions = [json.loads(line) for line in entry.data.splitlines()] if entry else []
-        made = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        made: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
         return DataVersion(dataset=self.dataset, version=version, **made[delta.METADATA]) if delta.METADATA in made else None
 
 
