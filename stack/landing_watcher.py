@@ -75,23 +75,35 @@ def wakes(folder: Path, arrivals: Arrivals) -> Iterator[bool]:
         yield False
 
 
+def is_due(prompted: bool, since_s: float, took_s: float, look_every_s: float) -> bool:
+    """Whether to look again so long after the last look. A look costs more with every file: unprompted ones get a twentieth of the time."""
+    return since_s >= (took_s if prompted else max(look_every_s, 20 * took_s))
+
+
 def run(watcher: LandingWatcher, settings: Callable[[], Settings], clock: Callable[[], float] = time.monotonic) -> None:
     """Look whenever there may be something to see, until stopped; headgate.toml is read again at each look."""
     folder = watcher.lake.root / "landing"
     folder.mkdir(parents=True, exist_ok=True)
-    last = float("-inf")
-    for changed in wakes(folder, watcher.arrivals):
-        now = clock()
-        if not (changed or watcher.is_waiting() or now - last >= watcher.arrivals.look_every_s):
+    ended, took, changed = float("-inf"), 0.0, False
+    for told in wakes(folder, watcher.arrivals):
+        changed = changed or told
+        if not is_due(changed or watcher.is_waiting(), clock() - ended, took, watcher.arrivals.look_every_s):
             continue
-        last = now
-        try:
-            told = watcher.look({model.dataset for model in settings().models.values()}, now)
-        except (HeadgateError, OSError) as fault:
-            log.warning("could not look: %s", fault)
-            continue
-        for dataset, uris in told.items():
-            log.info("announced %s file(s) of %s: %s", len(uris), dataset, ", ".join(Path(uri).name for uri in uris[:5]))
+        begun, changed = clock(), False
+        _look(watcher, settings, begun)
+        ended = clock()
+        took = ended - begun
+
+
+def _look(watcher: LandingWatcher, settings: Callable[[], Settings], now: float) -> None:
+    """One look; whatever goes wrong is told, and the next look tries again."""
+    try:
+        told = watcher.look({model.dataset for model in settings().models.values()}, now)
+    except (HeadgateError, OSError) as fault:
+        log.warning("could not look: %s", fault)
+        return
+    for dataset, uris in told.items():
+        log.info("announced %s file(s) of %s: %s", len(uris), dataset, ", ".join(Path(uri).name for uri in uris[:5]))
 
 
 def main() -> None:

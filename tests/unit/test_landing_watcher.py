@@ -7,10 +7,10 @@ import pytest
 
 from headgate.data.ingest import ingest
 from headgate.data.landing import land, pending, unread
-from headgate.errors import Unavailable
+from headgate.errors import BadSettings, Unavailable
 from headgate.lake import FolderLake
-from headgate.settings import Arrivals
-from stack.landing_watcher import LandingWatcher, wakes
+from headgate.settings import Arrivals, Settings
+from stack.landing_watcher import LandingWatcher, is_due, run, wakes
 
 ROW = '{"text": "yes", "label": "positive"}\n'
 
@@ -127,3 +127,30 @@ def test_without_notices_of_the_system_time_alone_wakes(tmp_path: Path, caplog: 
     woken = wakes(tmp_path / "none", Arrivals(settle_s=0.01, look_every_s=1))
     assert [next(woken) for _ in range(3)] == [True, False, False]
     assert caplog.records[0].getMessage().startswith(f"the file system cannot tell about {tmp_path / 'none'} (")
+
+
+def test_looks_over_many_files_come_seldom_unless_there_is_something_to_see() -> None:
+    assert is_due(prompted=True, since_s=0.1, took_s=0.05, look_every_s=15)
+    assert not is_due(prompted=False, since_s=14, took_s=0.05, look_every_s=15)
+    assert is_due(prompted=False, since_s=15, took_s=0.05, look_every_s=15)
+    assert not is_due(prompted=False, since_s=59, took_s=3, look_every_s=15)
+    assert is_due(prompted=False, since_s=60, took_s=3, look_every_s=15)
+    assert not is_due(prompted=True, since_s=2, took_s=3, look_every_s=15)
+    assert is_due(prompted=False, since_s=float("inf"), took_s=0, look_every_s=15), "the first look is at once"
+
+
+def test_a_broken_headgate_toml_stops_nothing(lake: FolderLake, caplog: pytest.LogCaptureFixture) -> None:
+    class Stopped(Exception):
+        pass
+
+    tries: list[int] = []
+
+    def settings() -> Settings:
+        tries.append(1)
+        if len(tries) == 1:
+            raise BadSettings("headgate.toml is not TOML")
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        run(LandingWatcher(lake, Server(), Arrivals(settle_s=0.01, look_every_s=0.01)), settings)
+    assert [record.getMessage() for record in caplog.records] == ["could not look: headgate.toml is not TOML"]
