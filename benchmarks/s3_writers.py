@@ -171,10 +171,14 @@ def check(lake: Lake, done: Mapping[int, int]) -> dict[str, int]:
         "versions whose digest is not that of the change feed": _wrong_digests(table),
         "versions with a file missing": _missing_files(lake, table.key),
         "loaded versions with another digest": sum(
-            digest_of(sum(row_hash(parse_row(row)) for row in table.load(version.version).to_dict("records"))) != version.digest
+            digest_of(sum(_hash(row) for row in table.load(version.version).to_dict("records"))) != version.digest
             for version in versions[:: max(1, len(versions) // LOADED_VERSIONS)]
         ),
     }
+
+
+def _hash(row: dict[str, Any]) -> int:
+    return row_hash(parse_row(row | {"annotated_at": row["annotated_at"].to_pydatetime()}))
 
 
 def _wrong_digests(table: DatasetTable) -> int:
@@ -184,7 +188,7 @@ def _wrong_digests(table: DatasetTable) -> int:
     counts: Counter[int] = Counter()
     for row in table.changes(-1).to_dict("records"):
         sign = signs[row["_change_type"]]
-        sums[row["_commit_version"]] += sign * row_hash(parse_row({name: row[name] for name in row if not name.startswith("_")}))
+        sums[row["_commit_version"]] += sign * _hash({name: row[name] for name in row if not name.startswith("_")})
         counts[row["_commit_version"]] += sign
     total, rows, wrong = 0, 0, 0
     for version in table.versions():

@@ -192,5 +192,6 @@ def assert_sound(table: DatasetTable, labels: dict[str, str]) -> None:
     assert len(frame) == len(labels)
     assert dict(zip(frame["id"], frame["label"], strict=True)) == labels
     for version in table.versions():
-        rows = [parse_row(record) for record in table.load(version.version).to_dict("records")]
+        records = table.load(version.version).to_dict("records")
+        rows = [parse_row(record | {"annotated_at": record["annotated_at"].to_pydatetime()}) for record in records]
         assert (version.digest, version.rows) == (digest_of(sum(map(row_hash, rows))), len(rows))
