@@ -4,7 +4,6 @@ Answers come from the prediction log (one line a scored text), failed calls from
 Both are JSON Lines with `ts` in ISO 8601, oldest first, so they are read from their ends.
 """
 
-import json
 import os
 from bisect import bisect_left
 from collections import Counter
@@ -13,9 +12,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deployments.target import LATENCY_BOUNDS_MS, Observation
+import orjson
+
+from headgate.release.observation import LATENCY_BOUNDS_MS, Observation
 
 _BLOCK = 2**16
+_NAMES = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_MS), "inf"]
 
 
 def observe_files(cohort: str, window_s: float, predictions: Path, errors: Path, release: str, now: datetime | None = None) -> Observation:
@@ -35,18 +37,18 @@ def summarize(cohort: str, window_s: float, answered: Iterable[dict[str, Any]], 
         window_s=window_s,
         requests=len(lines) + errors,
         errors=errors,
-        latency_ms=histogram(line["latency_ms"] for line in lines),
+        latency_ms=histogram(line["latency_ms"] for line in lines if not line.get("cached")),
         labels=dict(Counter(line["label"] for line in lines if line.get("label") is not None)),
         confidence=sum(scores) / len(scores) if scores else None,
+        scored=len(scores),
         abstained=sum(line["outcome"] == "abstained" for line in lines),
     )
 
 
 def histogram(values_ms: Iterable[float]) -> dict[str, int]:
-    """Counts by the smallest bound that is not below the value; 'inf' above the last."""
-    names = [*(str(bound) for bound in LATENCY_BOUNDS_MS), "inf"]
-    counts = Counter(names[bisect_left(LATENCY_BOUNDS_MS, value)] for value in values_ms)
-    return {name: counts[name] for name in names}
+    """Counts by the smallest bound that is not below the value, in order, without empty ones; 'inf' above the last."""
+    counts = Counter(bisect_left(LATENCY_BOUNDS_MS, value) for value in values_ms)
+    return {_NAMES[place]: count for place, count in sorted(counts.items())}
 
 
 def _recent(folder: Path, pattern: str, since: datetime) -> Iterator[dict[str, Any]]:
@@ -59,7 +61,7 @@ def _lines_since(file: Path, since: datetime) -> Iterator[dict[str, Any]]:
     """The file's lines from the newest back to `since`."""
     for raw in _backwards(file):
         try:
-            line = json.loads(raw)
+            line = orjson.loads(raw)
             at = datetime.fromisoformat(line["ts"])
         except (ValueError, KeyError, TypeError):
             continue  # the last line may be half written, and a crash leaves such a line for good

@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 
 from headgate.model.bundle import open_bundle, signature_beside
 from headgate.record import Record
+from headgate.release.observation import Observation as Observation
 
 Percent = Annotated[int, Field(ge=0, le=100)]
 Cohort = Literal["champion", "challenger"]
-LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class Revision(Record):
@@ -61,19 +61,6 @@ class EndpointStatus(Record):
     split: Split = Split()
     ready: bool = False
     detail: str = ""
-
-
-class Observation(Record):
-    """What one cohort answered in the last window_s seconds; a request is one scored text, or one failed call."""
-
-    cohort: str
-    window_s: float
-    requests: int = 0
-    errors: int = Field(0, description="calls that ended in a 5xx or reached no server")
-    latency_ms: dict[str, int] = Field(default_factory=dict, description="count by upper bound in milliseconds; the last is 'inf'")
-    labels: dict[str, int] = Field(default_factory=dict)
-    confidence: float | None = Field(None, description="mean score of the labelled answers")
-    abstained: int = 0
 
 
 class Target(Protocol):

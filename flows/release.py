@@ -6,6 +6,7 @@ from prefect.runtime import flow_run
 from flows.decision import await_decision
 from headgate.settings import load_settings
 from tasks.gate import close_rejected, open_release
+from tasks.reasking import ask_again_after
 from tasks.rolling_out import align_staging, finish_release, roll_out, undo_stages
 
 
@@ -29,6 +30,7 @@ def release_candidate(release: str) -> str:
     for position, stage in enumerate(stages):
         ended = roll_out(subject, stage)
         if not ended.promoted:
-            return undo_stages(subject, stages[:position], ended)
+            undo_stages(subject, stages[:position], ended)
+            return ask_again_after(subject, ended)  # reached by an inconclusive one only: a failed one ended the run
     align_staging(subject)
     return finish_release(subject, decision)

@@ -25,6 +25,9 @@ min_coverage = 0.50
 
 [[models.{name}.rollout.stages]]
 environment = "production"
+traffic_routing = {{ type = "CANARY", canary_size_percent = 20 }}
+bake_time_s = 20   # short, for a first try: such a canary shows gross harm only (docs/rollout.md)
+auto_rollback = {{ min_requests = 20, max_duration_s = 90 }}
 probe_rate_per_s = 10   # for an endpoint without traffic of its own
 """
 

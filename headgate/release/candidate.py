@@ -11,7 +11,7 @@ from headgate.model.private_packages import sources_digest
 from headgate.record import Record, canonical
 from headgate.release.approval import decision_of
 from headgate.release.champion import champion
-from headgate.release.record import Starter, load_release
+from headgate.release.record import Release, Starter, load_release
 from headgate.release.rollout import steps
 from headgate.settings import ModelSettings
 
@@ -68,6 +68,15 @@ def save_outcome(lake: Lake, candidate: Candidate, release: str | None, stopped:
     number = len(lake.keys(folder)) if candidate.retest else 0
     outcome = Outcome(candidate=candidate.key, release=release, stopped=stopped)
     lake.put_if_absent(f"{folder}/{number:04d}.json", outcome.to_bytes())
+
+
+def note_release(lake: Lake, release: Release) -> None:
+    """Add that a candidate's newest release is this one; harmless where it already is."""
+    known = latest_outcome(lake, release.model, release.candidate)
+    if known is None or known.release != release.id:
+        number = len(lake.keys(_outcomes(release.model, release.candidate)))
+        outcome = Outcome(candidate=release.candidate, release=release.id, stopped=None)
+        lake.put_if_absent(f"{_outcomes(release.model, release.candidate)}/{number:04d}.json", outcome.to_bytes())
 
 
 def latest_outcome(lake: Lake, model: str, key: str) -> Outcome | None:

@@ -1,82 +1,191 @@
 """The rollout state machine: pure, and the only decider. It sees the situation and names the next action with its reason.
 
-    deploy -> test -> shift -> wait (bake) -> promote -> finish
-                 \\_________ roll_back _______/
+    deploy -> test -> shift -> wait (watch) -> shift ... wait (bake) -> promote -> finish
+                \\__________________ roll_back ________________________/
 
 Everything it needs after a kill is in the target's real state and in the recorded steps, so it starts again anywhere.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
+
+from pydantic import Field
 
 from headgate.lake import Lake
 from headgate.record import Record
 from headgate.release.record import folder
 from headgate.settings import Stage
 
-Kind = Literal["deploy", "test", "shift", "wait", "promote", "finish", "roll_back"]
+Kind = Literal["deploy", "test", "shift", "wait", "warn", "promote", "finish", "roll_back"]
+Verdict = Literal["failed", "inconclusive"]
+LOOK_EVERY_S, LOOK_AT_MOST_EVERY_S = 1.0, 5.0
+
+
+class Finding(Record):
+    """One metric of the challenger beside the champion's, and what it says."""
+
+    metric: str
+    challenger: float | None
+    champion: float | None
+    limit: float
+    unit: Literal["share", "more", "times", "away", "less"] = Field(description="how the limit is meant")
+    evidence: float = Field(description="how much likelier the counts are under harm than under the best world without")
+    needed: float = Field(description="the evidence from which the metric failed")
+    verdict: Literal["within limits", "in doubt", "failed"]
+
+    def __str__(self) -> str:
+        """For a reader: both values, the limit, the evidence."""
+        beside = f" beside the champion's {self.value(self.champion)}" if self.champion is not None else ""
+        return f"{self.metric} {self.value(self.challenger)}{beside}, allowed {self.allowed}; evidence {self.odds}"
+
+    @property
+    def allowed(self) -> str:
+        """The limit in words."""
+        words = {"times": f"{self.limit:g} times", "share": f"{self.limit:.2%}"}
+        return words.get(self.unit, f"{100 * self.limit:g} points {self.unit}")
+
+    @property
+    def odds(self) -> str:
+        """The evidence in words."""
+        return f"{self.evidence:.3g} to 1, needed {self.needed:,.0f}"
+
+    def value(self, number: float | None) -> str:
+        """A value of this metric in words."""
+        if number is None:
+            return "-"
+        return f"{number:.3g} ms" if self.unit == "times" else f"{number:.3f}" if self.metric == "confidence" else f"{number:.2%}"
+
+
+class Analysis(Record):
+    """What both cohorts answered since the last shift, and what each metric says."""
+
+    requests: int = 0
+    errors: int = 0
+    champion_requests: int = 0
+    findings: tuple[Finding, ...] = ()
+
+    def of(self, verdict: str) -> list[Finding]:
+        """Findings with this verdict, the strongest evidence first."""
+        return sorted((one for one in self.findings if one.verdict == verdict), key=lambda one: -one.evidence / one.needed)
+
+    def __str__(self) -> str:
+        """For a reader: how much was seen."""
+        return f"{self.requests} requests, {self.errors} errors; champion {self.champion_requests} requests"
+
+
+class Action(Record):
+    """What to do next, and why; a rollback has the verdict that leads to it."""
+
+    kind: Kind
+    reason: str
+    percent: int = 0
+    wait_s: float = 0.0
+    verdict: Verdict | None = None
 
 
 class Situation(Record):
     """What is true now of one endpoint, for one release.
 
-    `requests` and `errors` are those that the challenger answered since the canary began.
+    `shifting_to` is the share that was last set or meant to be set, `shifted_at` when that was done.
     """
 
     release: str
     champion: str | None
     challenger: str | None
     challenger_percent: int
+    refused: str | None = None  # why the target would not do a step
     faults: tuple[str, ...] | None = None  # of the endpoint test; None: not tested yet
-    canary_since: datetime | None = None
-    requests: int = 0
-    errors: int = 0
-    condemned: str | None = None  # why an earlier look decided to roll back
-
-
-class Action(Record):
-    """What to do next, and why."""
-
-    kind: Kind
-    reason: str
-    percent: int = 0
-    wait_s: float = 0.0
+    shifting_to: int | None = None
+    shifted_at: datetime | None = None
+    analysis: Analysis = Analysis()
+    warned: int = 0  # looks that found this step failed and were let pass
+    condemned: Action | None = None  # the rollback that an earlier look decided
 
 
 def next_action(stage: Stage, now: Situation, clock: datetime) -> Action:
     """The next action of a stage."""
+    shares = stage.traffic_routing.shares
     if now.condemned is not None:
-        return Action(kind="roll_back", reason=now.condemned)
+        return now.condemned
+    if now.refused is not None:
+        return _roll_back("failed", f"the target refused: {now.refused}")
+    if now.faults:
+        return _roll_back("failed", f"the endpoint test found {len(now.faults)} fault(s): {now.faults[0]}")
     if now.release not in (now.champion, now.challenger):
         return Action(kind="deploy", reason="the release does not run here yet")
     if now.faults is None:
         return Action(kind="test", reason="the endpoint test has not been run")
-    if now.faults:
-        return Action(kind="roll_back", reason=f"the endpoint test found {len(now.faults)} fault(s): {now.faults[0]}")
     if now.champion == now.release:
         return Action(kind="finish", reason="the release is champion and passed its endpoint test")
-    if now.canary_since is None or now.challenger_percent != stage.canary_size_percent:
-        return Action(kind="shift", reason="the endpoint test passed", percent=stage.canary_size_percent)
-    return _bake(stage, now, clock - now.canary_since)
+    if now.shifting_to not in shares:
+        return Action(kind="shift", reason="the endpoint test passed", percent=shares[0])
+    if now.shifted_at is None or now.challenger_percent != now.shifting_to:
+        reason = f"the challenger's share is {now.challenger_percent}%, meant to be {now.shifting_to}%"
+        return Action(kind="shift", reason=reason, percent=now.shifting_to)
+    return watch(stage, now, (clock - now.shifted_at).total_seconds())
 
 
-def _bake(stage: Stage, now: Situation, elapsed: timedelta) -> Action:
-    """What the canary's answers say so far."""
-    rate = now.errors / now.requests if now.requests else 0.0
-    if now.requests >= stage.min_requests and rate > stage.max_error_rate:
-        return Action(
-            kind="roll_back", reason=f"failed: {now.errors} of {now.requests} requests failed, allowed {stage.max_error_rate:.2%}"
-        )
-    left = stage.bake_time_s - elapsed.total_seconds()
+def watch(stage: Stage, now: Situation, elapsed_s: float) -> Action:
+    """What the answers say at a share that has been in force for elapsed_s."""
+    policy, shares, seen = stage.auto_rollback, stage.traffic_routing.shares, now.analysis
+    after = shares[shares.index(now.challenger_percent) + 1 :]
+    enough = seen.requests >= policy.min_requests
+    if enough and (failed := seen.of("failed")):
+        return _failed(stage, now, "; ".join(map(str, failed)))
+    left = stage.traffic_routing.wait_interval_s + (0 if after else stage.bake_time_s) - elapsed_s
     if left > 0:
-        return Action(kind="wait", reason=f"baking: {now.requests} requests, {now.errors} errors", wait_s=min(left, 1.0))
-    if now.requests < stage.min_requests:
-        return Action(kind="roll_back", reason=f"inconclusive: {now.requests} requests in the bake time, needed {stage.min_requests}")
-    return Action(kind="promote", reason=f"bake time over: {now.requests} requests, {now.errors} errors")
+        told = f"{'watching' if after else 'baking'} at {now.challenger_percent}%: {seen}"
+        return Action(kind="wait", reason=told, wait_s=min(left, _until_next_look(elapsed_s)))
+    if open_points := _open_points(stage, now):
+        return _not_decided(open_points, policy.max_duration_s - elapsed_s, _until_next_look(elapsed_s))
+    if after:
+        return Action(kind="shift", reason=f"{now.challenger_percent}% passed: {_passed(now)}", percent=after[0])
+    return Action(kind="promote", reason=f"passed: {_passed(now)}")
+
+
+def _failed(stage: Stage, now: Situation, why: str) -> Action:
+    limit = stage.auto_rollback.failure_limit
+    if now.warned < limit:
+        return Action(kind="warn", reason=f"failed look {now.warned + 1}, allowed {limit}: {why}", wait_s=LOOK_EVERY_S)
+    return _roll_back("failed", why)
+
+
+def _roll_back(verdict: Verdict, why: str) -> Action:
+    return Action(kind="roll_back", reason=f"{verdict}: {why}", verdict=verdict)
+
+
+def _open_points(stage: Stage, now: Situation) -> list[str]:
+    """Why a step whose time is over cannot pass yet."""
+    seen, wanted = now.analysis, stage.auto_rollback.min_requests
+    found = [f"{seen.requests} requests, needed {wanted}"] if seen.requests < wanted else []
+    if now.challenger_percent < 100 and seen.champion_requests < wanted:
+        found.append(f"{seen.champion_requests} requests by the champion beside it, needed {wanted}")
+    return found + [f"in doubt: {one}" for one in seen.of("in doubt")]
+
+
+def _not_decided(open_points: list[str], left_s: float, next_look_s: float) -> Action:
+    why = "; ".join(open_points)
+    if left_s <= 0:
+        return _roll_back("inconclusive", why)
+    return Action(kind="wait", reason=f"the time is over, but not decided: {why}", wait_s=min(left_s, next_look_s))
+
+
+def _until_next_look(elapsed_s: float) -> float:
+    """A long watch is looked at less often, since each look reads all of it; a verdict is never later than LOOK_AT_MOST_EVERY_S."""
+    return max(LOOK_EVERY_S, min(elapsed_s / 60, LOOK_AT_MOST_EVERY_S))
+
+
+def _passed(now: Situation) -> str:
+    """What was seen, and that nothing else was compared where nobody was there to compare with."""
+    alone = "" if now.challenger_percent < 100 else "; compared with no champion, since none answered beside it"
+    return f"{now.analysis}{alone}"
 
 
 class Step(Record):
-    """One line of a rollout's history: the intent is written before the act, the outcome after."""
+    """One line of a rollout's history: the intent is written before the act, the outcome after.
+
+    `detail` holds the faults of an endpoint test, or why the target refused; `analysis` what was seen when the step was decided.
+    """
 
     number: int
     environment: str
@@ -84,6 +193,7 @@ class Step(Record):
     phase: Literal["intent", "outcome"]
     at: datetime
     detail: tuple[str, ...] = ()
+    analysis: Analysis | None = None
 
 
 def steps(lake: Lake, release: str) -> list[Step]:

@@ -75,9 +75,19 @@ def test_a_split_that_does_not_add_up_is_refused() -> None:
 
 
 def test_a_latency_counts_under_the_smallest_bound_that_holds_it() -> None:
-    found = histogram([0.2, 1, 1.01, 5000, 5001])
-    assert {bound: count for bound, count in found.items() if count} == {"1": 2, "2": 1, "5000": 1, "inf": 1}
-    assert list(found)[-1] == "inf"
+    assert list(histogram([100_001, 1.01, 1, 0.99, 0.02, 100_000]).items()) == [
+        ("0.1", 1),
+        ("1", 2),
+        ("1.024", 1),
+        ("100000", 1),
+        ("inf", 1),
+    ]
+
+
+def test_answers_from_the_cache_say_nothing_about_latency(tmp_path: Path) -> None:
+    (tmp_path / "predictions.jsonl").write_text(prediction(seconds_ago(2), cached=True) + prediction(seconds_ago(1), cached=False))
+    found = observe_files("champion", 60, tmp_path, tmp_path / "errors" / "errors.jsonl", "one", NOW)
+    assert (found.requests, found.scored, sum(found.latency_ms.values())) == (2, 2, 1)
 
 
 def prediction(at: datetime, **fields: Any) -> str:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from headgate.errors import BadSettings
-from headgate.settings import Settings, Stage, Train, load_settings
+from headgate.settings import Settings, Stage, TrafficRouting, Train, load_settings
 
 REPLIES = """
 [models.replies]
@@ -74,7 +74,8 @@ def test_two_models_live_in_one_file(read: Callable[[str], Settings]) -> None:
 def test_without_stages_a_release_goes_from_staging_to_production(read: Callable[[str], Settings]) -> None:
     rollout = read(REPLIES).model("replies").rollout
     assert rollout.staging == "staging"
-    assert rollout.stages == (Stage(environment="production", target="local", canary_size_percent=10, bake_time_s=10),)
+    routing = TrafficRouting(type="CANARY", canary_size_percent=10)
+    assert rollout.stages == (Stage(environment="production", target="local", traffic_routing=routing, bake_time_s=600),)
 
 
 def test_stages_keep_the_order_of_the_file(read: Callable[[str], Settings]) -> None:

@@ -1,0 +1,77 @@
+"""An endpoint in memory, for tests of what drives a target: it holds revisions and a split, and answers nothing by itself."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from deployments.target import Cohort, EndpointStatus, Observation, Revision, Split
+from headgate.errors import NotFound, Refused, Stale
+
+
+class MemoryTarget:
+    """Any number of endpoints; `observed` says what their cohorts answered, and may look at the endpoint to do so."""
+
+    routing: Literal["stepwise", "native"] = "stepwise"
+
+    def __init__(self, observed: Callable[[EndpointStatus, float], tuple[Observation, ...]] = lambda _, __: ()) -> None:
+        self.endpoints: dict[str, EndpointStatus] = {}
+        self.observed = observed
+
+    def deploy(self, endpoint: str, revision: Revision) -> EndpointStatus:
+        """Start the revision beside the champion with no traffic; an endpoint's first revision becomes its champion. Idempotent."""
+        now = self.status(endpoint)
+        if revision in (now.champion, now.challenger):
+            return now
+        cohort = "challenger" if now.champion else "champion"
+        return self._put(now, **{cohort: revision}, split=Split(), ready=True)
+
+    def status(self, endpoint: str) -> EndpointStatus:
+        """What the endpoint serves now; changes nothing, and an unknown endpoint is one that is not ready."""
+        return self.endpoints.get(endpoint, EndpointStatus(endpoint=endpoint))
+
+    def set_split(self, endpoint: str, split: Split) -> EndpointStatus:
+        """Share the requests out between champion and challenger. Idempotent."""
+        now = self._known(endpoint)
+        if now.challenger is None and split != Split():
+            raise Refused(f"endpoint {endpoint}: expected a challenger to give traffic to, found none; deploy one first")
+        return self._put(now, split=split)
+
+    def promote(self, endpoint: str, release: str) -> EndpointStatus:
+        """Make the challenger with this release the champion, with all traffic, and keep the old one as previous. Idempotent."""
+        now = self._known(endpoint)
+        if now.champion and now.champion.release == release:
+            return now
+        if now.challenger is None or now.challenger.release != release:
+            raise Stale(f"endpoint {endpoint}: expected {release} as the challenger; deploy it again")
+        return self._put(now, champion=now.challenger, challenger=None, previous=now.champion, split=Split())
+
+    def observe(self, endpoint: str, window_s: float) -> tuple[Observation, ...]:
+        """What champion and challenger answered in the last window_s seconds; changes nothing."""
+        return self.observed(self._known(endpoint), window_s)
+
+    def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
+        """Name the release that would answer."""
+        now = self._known(endpoint)
+        revision = now.challenger if cohort == "challenger" else now.champion
+        if revision is None:
+            raise NotFound(f"endpoint {endpoint} has no {cohort}")
+        return {"model": {"release": revision.release}, "asked": body}
+
+    def rollback(self, endpoint: str, to: Revision | None = None) -> EndpointStatus:
+        """Drop the challenger and give the champion all traffic; a revision becomes champion again instead. Idempotent."""
+        now = self._known(endpoint)
+        if to is None or to == now.champion:
+            return self._put(now, challenger=None, split=Split())
+        return self._put(now, champion=to, challenger=None, previous=now.champion, split=Split())
+
+    def delete(self, endpoint: str) -> None:
+        """Forget the endpoint. Idempotent."""
+        self.endpoints.pop(endpoint, None)
+
+    def _known(self, endpoint: str) -> EndpointStatus:
+        if endpoint not in self.endpoints:
+            raise NotFound(f"no endpoint {endpoint}")
+        return self.endpoints[endpoint]
+
+    def _put(self, now: EndpointStatus, **change: Any) -> EndpointStatus:
+        self.endpoints[now.endpoint] = now.model_copy(update=change)
+        return self.endpoints[now.endpoint]

@@ -1,0 +1,30 @@
+"""What one cohort of an endpoint answered in a while: the counts that a rollout is judged by."""
+
+from pydantic import Field
+
+from headgate.record import Record
+
+BOUNDS_A_DECADE = 96  # 2.4% apart: a ratio of two latencies is known to one bound
+LATENCY_BOUNDS_MS = tuple(float(f"{10 ** (step / BOUNDS_A_DECADE):.4g}") for step in range(-BOUNDS_A_DECADE, 5 * BOUNDS_A_DECADE + 1))
+
+
+class Observation(Record):
+    """What one cohort answered in the last window_s seconds; a request is one scored text, or one failed call."""
+
+    cohort: str
+    window_s: float
+    requests: int = 0
+    errors: int = Field(0, description="calls that ended in a 5xx or reached no server")
+    latency_ms: dict[str, int] = Field(
+        default_factory=dict,
+        description="uncached answers by upper bound in milliseconds; empty ones are left out, above the last is 'inf'",
+    )
+    labels: dict[str, int] = Field(default_factory=dict)
+    confidence: float | None = Field(None, description="mean score of the answers that have one")
+    scored: int = Field(0, description="answers that have a score")
+    abstained: int = 0
+
+    @property
+    def answered(self) -> int:
+        """Requests that were answered."""
+        return self.requests - self.errors

@@ -1,0 +1,203 @@
+"""A rollout that is killed anywhere, any number of times, ends as one that was never killed."""
+
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_release import RELEASE
+
+from deployments.memory import MemoryTarget
+from deployments.target import EndpointStatus, Observation, Revision, Split
+from headgate.errors import Refused, Unavailable
+from headgate.lake import FolderLake
+from headgate.release.audit import entries
+from headgate.release.champion import champion, crown
+from headgate.release.rollout import steps
+from headgate.settings import AutoRollback, Stage, TrafficRouting
+from tasks.driving import PATIENCE, Drive, StageEnd
+
+OLD = Revision(release="old", bundle_digest="0" * 64, bundle="old")
+NEW = Revision(release=RELEASE.id, bundle_digest="1" * 64, bundle="new")
+POLICY = AutoRollback(min_requests=30, max_duration_s=20)
+ROUTINGS = {
+    "CANARY": TrafficRouting(type="CANARY", canary_size_percent=20),
+    "LINEAR": TrafficRouting(type="LINEAR", linear_step_size_percent=40, wait_interval_s=5),
+    "ALL_AT_ONCE": TrafficRouting(type="ALL_AT_ONCE"),
+}
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+class World:
+    """A target, a lake, a clock and traffic of 100 requests a second; a kill comes before or after any write or act."""
+
+    def __init__(self, folder: Path, kind: str, fault: str, first: bool = False) -> None:
+        self.target, self.lake = MemoryTarget(self._observed), FolderLake(folder)
+        self.now, self.fault, self.kills = datetime(2026, 5, 1, tzinfo=UTC), fault, iter(())
+        self.most_percent = 0
+        policy = POLICY.model_copy(update={"failure_limit": 2 if fault == "errors" else 0})
+        self.stage = Stage(environment="production", traffic_routing=ROUTINGS[kind], bake_time_s=10, auto_rollback=policy)
+        if not first:
+            self.target.deploy("endpoint", OLD)
+            crown(self.lake, RELEASE.model, "production", "old", None, self.now)
+
+    def drive(self) -> Drive:
+        return Drive(
+            lake=Interrupted(self, self.lake),
+            target=Interrupted(self, self.target),
+            endpoint="endpoint",
+            release=RELEASE,
+            stage=self.stage,
+            revision=lambda: NEW,
+            test=self._test,
+            probe=self._wait,
+            clock=lambda: self.now,
+        )
+
+    def run(self, kills: Sequence[int]) -> StageEnd:
+        """Start it again after each kill; a number says how many writes and acts come before it."""
+        for moment in kills:
+            self.kills = iter(range(moment))
+            try:
+                return self.drive().to_the_end()
+            except Killed:
+                self.now += timedelta(seconds=1)
+        self.kills = None
+        return self.drive().to_the_end()
+
+    def moment(self) -> None:
+        if self.kills is not None and next(self.kills, None) is None:
+            raise Killed
+
+    def _wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def _test(self, ask: Any) -> list[str]:
+        answered = ask({})["model"]["release"]
+        assert answered == RELEASE.id
+        return ["example 0: expected other, found positive"] if self.fault == "wrong answers" else []
+
+    def _observed(self, status: EndpointStatus, window_s: float) -> tuple[Observation, ...]:
+        self.most_percent = max(self.most_percent, status.split.challenger)
+        rate = 1 if self.fault == "little traffic" else 100
+        share = status.split.challenger / 100
+        counts = {"challenger": round(rate * window_s * share), "champion": round(rate * window_s * (1 - share))}
+        errors = {"challenger": 0.3 if self.fault == "errors" else 0.0, "champion": 0.0}
+        return tuple(
+            Observation(cohort=cohort, window_s=window_s, requests=count, errors=round(errors[cohort] * count), labels={"a": count})
+            for cohort, count in counts.items()
+        )
+
+
+CHANGES = ("deploy", "set_split", "promote", "rollback", "delete", "put_if_absent", "compare_and_swap")
+
+
+class Interrupted:
+    """The target or the lake, with a moment for a kill before and after each change."""
+
+    def __init__(self, world: World, inner: Any) -> None:
+        self._world, self._inner = world, inner
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name not in CHANGES:
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._world.moment()
+            if self._world.fault == "refused" and name == "deploy":
+                raise Refused("it ended with exit status 7")
+            done = found(*args, **kwargs)
+            self._world.moment()
+            return done
+
+        return call
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(ROUTINGS)),
+    fault=st.sampled_from(["", "wrong answers", "errors", "little traffic", "refused"]),
+    kills=st.lists(st.integers(0, 40), max_size=6),
+    first=st.booleans(),
+)
+def test_a_rollout_killed_anywhere_ends_as_one_that_never_was(kind: str, fault: str, kills: list[int], first: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+        calm = World(Path(other), kind, fault, first)
+        expected = calm.run([])
+        world = World(Path(folder), kind, fault, first)
+        ended = world.run(kills)
+        assert (ended.promoted, ended.verdict) == (expected.promoted, expected.verdict)
+        assert world.target.endpoints == calm.target.endpoints
+        live, status = champion(world.lake, RELEASE.model, "production"), world.target.status("endpoint")
+        assert status.challenger is None
+        assert status.split == Split()
+        assert (live.release if live else None) == (status.champion.release if status.champion else None)
+        assert world.most_percent <= max(ROUTINGS[kind].shares)
+        assert len(entries(world.lake)) == (1 if ended.promoted else 0)
+        recorded = steps(world.lake, RELEASE.id)
+        assert [step.number for step in recorded] == list(range(len(recorded)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "promoted", "verdict"),
+    [
+        ("", True, None),
+        ("errors", False, "failed"),
+        ("wrong answers", False, "failed"),
+        ("refused", False, "failed"),
+        ("little traffic", False, "inconclusive"),
+    ],
+)
+def test_each_end_is_what_the_world_deserves(tmp_path: Path, fault: str, promoted: bool, verdict: str | None) -> None:
+    ended = World(tmp_path, "CANARY", fault).run([])
+    assert (ended.promoted, ended.verdict) == (promoted, verdict)
+    if fault in ("errors", "little traffic"):
+        assert ended.analysis
+        assert ended.analysis.requests > 0
+
+
+def test_any_write_or_act_of_a_linear_rollout_can_be_the_last_before_a_kill(tmp_path: Path) -> None:
+    for moment in range(0, 40, 5):
+        world = World(tmp_path / str(moment), "LINEAR", "")
+        assert world.run([moment]).promoted
+        assert world.target.status("endpoint").champion == NEW
+
+
+def test_a_target_that_is_unavailable_for_a_moment_stops_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, "CANARY", "")
+    failing, real = iter(range(PATIENCE)), world.target.observed
+
+    def sometimes(status: EndpointStatus, window_s: float) -> tuple[Observation, ...]:
+        if next(failing, None) is not None:
+            raise Unavailable("no answer")
+        return real(status, window_s)
+
+    world.target.observed = sometimes
+    assert world.run([]).promoted
+
+
+def test_a_target_that_stays_unavailable_ends_the_run(tmp_path: Path) -> None:
+    world = World(tmp_path, "CANARY", "")
+
+    def never(*_: Any) -> tuple[Observation, ...]:
+        raise Unavailable("no answer")
+
+    world.target.observed = never
+    with pytest.raises(Unavailable, match="no answer"):
+        world.run([])
+
+
+def test_the_steps_keep_what_was_seen_when_they_were_decided(tmp_path: Path) -> None:
+    world = World(tmp_path, "LINEAR", "")
+    world.run([])
+    intents = [step for step in steps(world.lake, RELEASE.id) if step.phase == "intent"]
+    assert [step.action.kind for step in intents] == ["deploy", "test", "shift", "shift", "promote", "finish"]
+    assert [step.analysis.requests if step.analysis else None for step in intents] == [None, None, None, 200, 1200, None]
