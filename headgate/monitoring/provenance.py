@@ -182,7 +182,7 @@ def _told(
         prediction_id=prediction_id,
         predicted_at=predicted_at(prediction_id),
         found_in=str(line["_origin"]),
-        filter_stage=STAGES.get(line["outcome"]),  # type: ignore[arg-type] # the two stages, or None
+        filter_stage=STAGES.get(line["outcome"]),
         text_kept="full" if "text" in line else "hash" if "hash" in line else "none",
         bundle_digest=digest,
         bundle=str(bundle.path) if bundle else None,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from served import served
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from headgate import cli
 from headgate.data.version import DataVersion
 from headgate.lake import FolderLake, Lake
+from headgate.model import flavor
 from headgate.model.bundle import open_bundle
 from headgate.model.runtime import Runtime
 from headgate.monitoring.prediction_log import predicted_at
@@ -92,7 +94,7 @@ def keep(home: Path, bundle: Path) -> Path:
 def why(*arguments: str, text: str | None = None, status: int = 0) -> str:
     found = CliRunner().invoke(cli.app, ["why", *arguments], input=text, catch_exceptions=False)
     assert found.exit_code == status, found.output
-    return found.output
+    return found.stdout
 
 
 def fault_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -271,3 +273,21 @@ def test_the_wrong_bundle_is_refused(
         f"headgate: prediction {foreign} was made by bundle 0123abcd, found bundle {name[:8]} in {bundle}\n"
     )
     assert "nothing can be replayed without the bundle." in fault_of(monkeypatch, capsys, foreign, "--replay")
+
+
+def test_a_bundle_that_is_not_here_is_fetched_from_mlflow(home: Path, lake: Lake, release: Release, bundle: Path) -> None:
+    before = mlflow.get_tracking_uri()
+    registry = f"sqlite:///{home / 'mlflow.db'}"
+    mlflow.set_tracking_uri(registry)
+    try:
+        mlflow.set_experiment(experiment_id=mlflow.create_experiment("replies", artifact_location=(home / "artifacts").as_uri()))
+        with mlflow.start_run():
+            flavor.log_model(bundle, name="bundle", registered_model_name="replies")
+        first = release.model_copy(update={"registered_version": "1"})
+        save_release(lake, first)
+        (answer,) = answered(bundle, logs(home, first), first.id, {"text": TEXT}, log_text="full")
+        asked = (answer["prediction_id"], "--replay", "--registry", registry)
+        assert why(*asked).splitlines()[-1].startswith("replay      the same: ")
+        assert open_bundle(home / "home" / "bundles" / release.bundle_digest).digest == release.bundle_digest
+    finally:
+        mlflow.set_tracking_uri(before)
