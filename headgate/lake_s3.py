@@ -137,19 +137,19 @@ class S3Lake(Lake):
 
     def _connection(self) -> dict[str, str]:
         """Endpoint, addressing style, time limits and retries for delta-rs, as the client here has them."""
-        endpoint, patience = urlsplit(self.client.meta.endpoint_url), self.settings.patience_s
+        endpoint, limits = urlsplit(self.client.meta.endpoint_url), self.settings
         virtual = self.client.meta.config.s3["addressing_style"] != "path" and "." not in self.bucket
         host = f"{self.bucket}.{endpoint.netloc}" if virtual else endpoint.netloc
         return {
             "AWS_REGION": self.client.meta.region_name,
-            "AWS_ENDPOINT_URL": f"{endpoint.scheme}://{host}",
+            "AWS_ENDPOINT_URL": f"{endpoint.scheme}://{host}{endpoint.path.rstrip('/')}",
             "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": str(virtual).lower(),
             "AWS_ALLOW_HTTP": str(endpoint.scheme == "http").lower(),
             "AWS_CONDITIONAL_PUT": "etag",
-            "connect_timeout": f"{self.settings.connect_timeout_s:g}s",
-            "timeout": f"{self.settings.request_timeout_s:g}s",
+            "connect_timeout": f"{limits.connect_timeout_s * 1000:.0f}ms",
+            "timeout": f"{limits.request_timeout_s * 1000:.0f}ms",
             "max_retries": "1000",
-            "retry_timeout": f"{patience:g}s",
+            "retry_timeout": f"{limits.patience_s * 1000:.0f}ms",
             "backoff_config.init_backoff": "100ms",
             "backoff_config.max_backoff": "3s",
         }

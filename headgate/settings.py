@@ -432,7 +432,7 @@ class Notice(Section):
 class S3(Section):
     """How a lake on s3:// is reached: docs/s3.md. What is not set here comes from the AWS environment, as boto3 finds it."""
 
-    endpoint_url: str | None = Field(None, pattern=r"^https?://[^/]+/?$", description="of any S3: MinIO, Ceph, R2, ...; not set: AWS")
+    endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]\S*$", description="of any S3: MinIO, Ceph, R2, ...; not set: AWS")
     region: str | None = Field(None, min_length=1)
     addressing_style: Literal["auto", "path", "virtual"] = Field(
         "auto", description="bucket in the path or in the host's name; auto: in the name on AWS, in the path elsewhere"

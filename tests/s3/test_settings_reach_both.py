@@ -86,8 +86,14 @@ def test_credentials_that_expire_are_fresh_at_each_opening(s3_uri: str, monkeypa
         assert len(asked.read_text()) > before, number
 
 
+def test_limits_of_parts_of_a_second_are_taken_by_both(s3_uri: str) -> None:
+    lake = open_lake(s3_uri, S3(request_timeout_s=2.5, connect_timeout_s=0.5, patience_s=0))
+    assert DatasetTable(lake, "replies").merge([row("a")]).added == 1
+    assert lake.keys("datasets")
+
+
 def test_endpoint_style_and_limits_are_the_same_for_delta(s3_server: str) -> None:
-    given = S3(endpoint_url="https://minio.example:9000", region="eu-west-3", request_timeout_s=7, connect_timeout_s=2, patience_s=11)
+    given = S3(endpoint_url="https://minio.example:9000", region="eu-west-3", request_timeout_s=7.5, connect_timeout_s=2, patience_s=11)
     lake = open_lake("s3://models/lake", given)
     options = lake.storage_options()
     assert {name: options[name] for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ALLOW_HTTP", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST")} == {
@@ -96,7 +102,7 @@ def test_endpoint_style_and_limits_are_the_same_for_delta(s3_server: str) -> Non
         "AWS_ALLOW_HTTP": "false",
         "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
     }
-    assert (options["timeout"], options["connect_timeout"], options["retry_timeout"]) == ("7s", "2s", "11s")
+    assert (options["timeout"], options["connect_timeout"], options["retry_timeout"]) == ("7500ms", "2000ms", "11000ms")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +110,7 @@ def test_endpoint_style_and_limits_are_the_same_for_delta(s3_server: str) -> Non
     [
         ("models", "virtual", "https://minio.example:9000", "https://models.minio.example:9000"),
         ("models", "path", "https://minio.example:9000", "https://minio.example:9000"),
+        ("models", "auto", "https://store.example/storage/v1/s3/", "https://store.example/storage/v1/s3"),
         ("models", "auto", None, "https://models.s3.eu-west-3.amazonaws.com"),
         ("models", "path", None, "https://s3.eu-west-3.amazonaws.com"),
         ("dotted.models", "auto", None, "https://s3.eu-west-3.amazonaws.com"),
