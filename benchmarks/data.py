@@ -45,6 +45,7 @@ from headgate.lake import FolderLake, Lake
 CHECKOUT = Path(__file__).resolve().parent.parent
 NAME = "replies"
 STEPS = 10
+PARTS = ("growth", "load", "rising", "ingest")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]
 Sides = dict[str, Callable[[], object]]
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--small-rows", type=int, default=10_000, help="of the small table (default: %(default)s)")
     parser.add_argument("--landing-rows", type=int, default=100_000, help="of the ingested file (default: %(default)s)")
     parser.add_argument("--new-rows", type=int, default=1_000, help="since the version, a tenth of them corrections (default: %(default)s)")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="measure these parts (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--folder", type=Path, help="where the tables are made (default: a temporary folder)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and ratios there")
@@ -75,15 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(folder: Path, texts: Sequence[str], options: argparse.Namespace) -> list[dict[str, Any]]:
     """Every round of every comparison: {comparison, round, side: {wall_s, cpu_s}, ...}, the peer's side first."""
-    sizes = {"small": options.small_rows, "large": options.rows}
-    tables = {name: grown(folder / name, texts, size, options.new_rows, hashed) for name, size in sizes.items()}
-    rising = grown(folder / "rising", texts, options.rows, options.new_rows, counted)
-    return [
-        *rounds("decide_growth", {name: growth(table) for name, table in tables.items()}, options.rounds),
-        *rounds("load_version", loading(tables["large"], folder / "hashed.parquet"), options.rounds),
-        *rounds("load_version_rising_ids", loading(rising, folder / "rising.parquet"), options.rounds),
-        *ingesting(folder, texts, options.landing_rows, options.rounds),
-    ]
+    found = []
+    if "growth" in options.only or "load" in options.only:
+        large = grown(folder / "large", texts, options.rows, options.new_rows, hashed)
+    if "growth" in options.only:
+        small = grown(folder / "small", texts, options.small_rows, options.new_rows, hashed)
+        found += rounds("decide_growth", {"small": growth(small), "large": growth(large)}, options.rounds)
+    if "load" in options.only:
+        found += rounds("load_version", loading(large, folder / "hashed.parquet"), options.rounds)
+    if "rising" in options.only:
+        rising = grown(folder / "rising", texts, options.rows, options.new_rows, counted)
+        found += rounds("load_version_rising_ids", loading(rising, folder / "rising.parquet"), options.rounds)
+    if "ingest" in options.only:
+        found += ingesting(folder, texts, options.landing_rows, options.rounds)
+    return found
 
 
 def rounds(comparison: str, sides: Sides, count: int) -> list[dict[str, Any]]:
