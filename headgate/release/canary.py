@@ -18,7 +18,7 @@ from headgate.release.sequential import above, higher, moved, raised, slower
 from headgate.settings import AutoRollback
 
 Floats = NDArray[np.float64]
-DOUBT = 3.0
+DOUBT = 1.0  # likelier with harm than without
 METRICS = ("error_rate", "error_rate_increase", "p95_ms", "p99_ms", "label_share", "abstention_rate", "confidence")
 _PLACES = {f"{bound:g}": place for place, bound in enumerate(LATENCY_BOUNDS_MS)} | {"inf": len(LATENCY_BOUNDS_MS)}
 

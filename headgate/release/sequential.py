@@ -84,10 +84,20 @@ def slower(counts: ArrayLike, other_counts: ArrayLike, quantile: float, ratio: f
     """
     counts, other_counts = np.asarray(counts, dtype=np.float64), np.asarray(other_counts, dtype=np.float64)
     shift = ceil(log10(ratio) * BOUNDS_A_DECADE - 1e-9)
+    counts, other_counts = _occupied(counts, other_counts, shift)
     trials, other_trials = counts.sum(-1, keepdims=True), other_counts.sum(-1, keepdims=True)
     within = np.minimum(np.concatenate([np.cumsum(counts, -1)[..., shift:], np.repeat(trials, shift, -1)], -1), trials)
     beneath = np.concatenate([np.zeros_like(other_trials), np.cumsum(other_counts, -1)[..., :-1]], -1)
     return np.asarray((above(beneath, other_trials, quantile, _WEIGHT) + below(within, trials, quantile, _WEIGHT)).min(-1))
+
+
+def _occupied(counts: Floats, other_counts: Floats, shift: int) -> tuple[Floats, Floats]:
+    """Both without the places that no latency comes near, which would only repeat what their neighbours say."""
+    used = np.flatnonzero((counts + other_counts).reshape(-1, counts.shape[-1]).any(0))
+    if not len(used):
+        return counts[..., -1:], other_counts[..., -1:]
+    first, last = max(int(used[0]) - shift - 1, 0), int(used[-1]) + 1
+    return counts[..., first:last], other_counts[..., first:last]
 
 
 def _counts(hits: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
