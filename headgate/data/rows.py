@@ -208,7 +208,14 @@ def _canonical(row: Annotation) -> bytes:
         "source": row.source,
         "text": row.text,
     }
-    return orjson.dumps(fields, option=orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS)
+    return orjson.dumps(fields, default=_moment, option=orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS)
+
+
+def _moment(value: Any) -> datetime:
+    """A time of a kind of its own, such as pandas', as a plain one."""
+    if not isinstance(value, datetime):
+        raise TypeError(f"expected a time, found {type(value).__name__}")
+    return datetime(value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, value.tzinfo)
 
 
 def digest_of(total: int) -> str:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -174,3 +175,8 @@ words = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('\x01
 )
 def test_the_hash_is_the_one_of_format_1_for_any_row(row: Annotation) -> None:
     assert row_hash(row) == hash_of_format_1(row)
+
+
+def test_a_time_that_comes_from_a_frame_hashes_like_any_other() -> None:
+    one = row(annotated_at=pd.Timestamp("2026-01-31T12:00:00.123456Z"))
+    assert row_hash(one) == hash_of_format_1(one) == row_hash(row(annotated_at="2026-01-31T12:00:00.123456Z"))
