@@ -6,7 +6,7 @@
     python benchmarks/data_checks.py --from a.json b.json         tables of earlier runs
     python benchmarks/data_checks.py --json out.json              rows and ratios
 
-A version of at most 2,000 rows, then one with a batch of 200 more, drawn at random from the same file; the regression set is rows of the
+A version of at most 1,000 rows, then one with a batch of 200 more, drawn at random from the same file; the regression set is rows of the
 set's test file. Exact copies that a set has between its two files are taken out first. A fault is planted in the batch alone, but for a
 dropped label. It is found where one of its checks fails that did not fail on the clean batch of the same seed, and stopped where that is
 critical. What is measured is kept as numbers and held against the default bounds when the tables are made. To save time Great Expectations
@@ -54,7 +54,7 @@ SETS = {
     "bitext_support": (SHARED / "bitext_support" / "train.jsonl", SHARED / "bitext_support" / "test.jsonl"),
     "email_intent": (SHARED / "email_intent_parakweet" / "train.jsonl", SHARED / "email_intent_parakweet" / "test.jsonl"),
 }
-BEFORE, BATCH, REGRESSION = 2_000, 200, 800
+BEFORE, BATCH, REGRESSION = 1_000, 200, 400
 ROW_CHECKS = {"labels_vanished", "label_shares", "regression_rows", "conflicts_rare", "conflicts"}
 
 

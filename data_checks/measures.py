@@ -13,8 +13,9 @@ from headgate.settings import Bound, DataChecks
 
 Severity = Literal["critical", "warning"]
 SHOWN = 5
+STOPPING_SHARE = 0.2  # of the false alarms that are allowed, so many may stop
 FEWEST = 3  # so few rows are told nowhere as a trend
-ROWS_TO_GATE, ROWS_A_LABEL_TO_GATE = 100, 8
+ROWS_TO_GATE, ROWS_A_LABEL_TO_GATE = 300, 8
 LABELS_FEWEST = 4  # new rows of a label, below which its share of suspects says nothing
 BOUNDS = {"labels_alike": Bound(warning=0, critical=0), "labels_new": Bound(warning=0)}  # nothing to choose here
 
@@ -143,17 +144,25 @@ def _drift(name: str, shift: Shift, size: float, bound: Bound, settings: DataChe
     """A size counts where chance does not explain it."""
     moved = f"{shift.grown}: {shift.before:.1%} to {shift.now:.1%}" if shift.grown else f"median {shift.before:g} to {shift.now:g}"
     found = f"{size:.2f} (p {shift.p:.2g}) on {shift.current_rows} row(s), {moved}"
-    counted = size if shift.p <= settings.false_alarm_share else 0.0
+    counted = _counted(size, shift, bound, settings)
     return Measure(name, round(counted, 4), bound, f"{expected}, a difference of at most {bound.warning:g}", found)
 
 
 def _rise(name: str, shift: Shift, bound: Bound, settings: DataChecks, what: str, ids: tuple[str, ...]) -> Measure:
     """By how much a share is higher among the new rows, where chance does not explain it."""
     before, now = _share(shift)
-    counted = now - before if shift.p <= settings.false_alarm_share and len(ids) >= FEWEST else 0.0
+    counted = _counted(now - before, shift, bound, settings) if len(ids) >= FEWEST else 0.0
     found = f"{now:.1%} of {shift.current_rows} new row(s), {before:.1%} of the others{_ids(ids)}"
     expected = f"the share of {what} at most {bound.warning:.0%} higher in the new rows"
     return Measure(name, round(max(0.0, counted), 4), bound, expected, found, ids)
+
+
+def _counted(size: float, shift: Shift, bound: Bound, settings: DataChecks) -> float:
+    """A size as far as chance does not explain it: whole, at most a warning, or nothing."""
+    if shift.p > settings.false_alarm_share:
+        return 0.0
+    surely = shift.p <= settings.false_alarm_share * STOPPING_SHARE
+    return size if surely or bound.critical is None else min(size, bound.critical)
 
 
 def _share(shift: Shift) -> tuple[float, float]:

@@ -167,14 +167,16 @@ class DataChecks(Section):
     min_rows_per_label: int = Field(5, ge=1)
     max_share_change: Share = Field(0.25, description="largest move of one label's share against the previous version")
     max_characters: int = Field(100_000, ge=1)
-    false_alarm_share: float = Field(0.01, gt=0, lt=0.5, description="of clean versions, so many may seem to have drifted by chance")
-    label_drift: Bound = Field(Bound(warning=0.5), description="labels of the new rows against the others, Cohen's w")
+    false_alarm_share: float = Field(
+        0.05, gt=0, lt=0.5, description="of clean versions, so many may warn of a drift that is chance; a fifth of it may stop"
+    )
+    label_drift: Bound = Field(Bound(warning=0.3), description="labels of the new rows against the others, Cohen's w")
     label_drift_overall: Bound = Field(Bound(warning=0.3, critical=0.6), description="labels against the previous version, Cohen's w")
     language_drift: Bound = Field(Bound(warning=0.25, critical=1.0), description="languages of the new rows, stability index (PSI)")
     length_drift: Bound = Field(Bound(warning=0.25, critical=1.0), description="characters of the new rows, stability index (PSI)")
     label_errors: Bound = Field(Bound(warning=0.25, critical=0.45), description="share of the rows whose label is suspected to be wrong")
     label_errors_new: Bound = Field(Bound(warning=0.03, critical=0.1), description="by how much that share is higher in the new rows")
-    label_errors_by_label: Bound = Field(Bound(warning=0.5), description="the same, of the new rows of the label where it is highest")
+    label_errors_by_label: Bound = Field(Bound(warning=0.3), description="the same, of the new rows of the label where it is highest")
     regression_copies: Bound = Field(Bound(warning=0.2, critical=0.5), description="share of the regression rows that have a near copy")
     regression_copies_new: Bound = Field(
         Bound(warning=0.03, critical=0.1), description="by how much the new rows are near copies of regression rows more often"

@@ -21,7 +21,7 @@ from headgate.model.classifier import TransformerClassifier
 from headgate.model.filters import FilterConfig
 from headgate.model.wrapping import wrap
 from headgate.record import Record
-from headgate.settings import load_settings
+from headgate.settings import Bound, load_settings
 from tasks.candidates import newest_data
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, target_named, the_lake
@@ -65,9 +65,9 @@ def _rows(subset: Subset) -> pd.DataFrame:
 
 @once_per_run("check subset")
 def check_subset(subset: Subset) -> None:
-    """The data checks that make sense for a subset: not its size, and not its change."""
+    """The data checks that make sense for a subset: not its size, its change, or labels that so few rows cannot tell."""
     settings = load_settings().model(subset.model)
-    bounds = settings.data_checks.model_copy(update={"min_rows_per_label": 1})
+    bounds = settings.data_checks.model_copy(update={"min_rows_per_label": 1, "label_errors": Bound(warning=1)})
     report = check_annotations(
         _rows(subset), None, load_frozen(the_lake(), settings.regression_set), bounds, settings.labels, subset.folder / "checks"
     )
