@@ -9,7 +9,7 @@ import yaml
 from deployments import dashboards
 from deployments.dashboards.panels import ROWS
 
-pytestmark = pytest.mark.prometheus
+pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(400)]
 
 FOLDER = Path(dashboards.__file__).parent
 CASES = Path(__file__).with_name("alert_cases.yaml")
@@ -17,7 +17,7 @@ CASES = Path(__file__).with_name("alert_cases.yaml")
 
 def promtool(*arguments: str | Path) -> str:
     """What promtool says; its faults are the failure."""
-    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -46,6 +46,6 @@ def test_every_expression_of_the_dashboard_is_promql(tmp_path: Path) -> None:
 def test_a_wrong_expression_would_be_found(tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text("groups: [{name: g, rules: [{record: a, expr: 'sum by (a (up)'}]}]")
-    done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode != 0
     assert "parse error" in done.stderr

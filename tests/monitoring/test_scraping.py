@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(600)]
 
 FOLDER = Path(dashboards.__file__).parent
 ROOT = FOLDER.parents[1]
-SCRAPE_S, WINDOW_S, READY_S = 1, 10, 60
+ENDPOINT = "replies-production"
+SCRAPE_S, WINDOW_S, READY_S = 1, 10, 120
 QUERIES = [(f"{panel.title}: {query.legend}", query.promql) for row in ROWS for panel in row.panels for query in panel.queries]
 TEXTS = [
     f"number {number}: {text}" for number in range(40) for text in ("yes please, call me", "too expensive for us", "stop", "remove me")
@@ -72,7 +73,8 @@ def traffic(url: str, servers: list[str]) -> Iterator[None]:
         answer = client.post(f"{url}/invocations", json=body, headers={"X-Request-Id": str(number)})
         if number % 20 == 0 and answer.is_success:
             told = answer.json()["predictions"][0]["prediction_id"]
-            client.post(f"{servers[number // 20 % len(servers)]}/feedback", json={"prediction_id": told, "label": "positive"})
+            with suppress(httpx.TransportError):  # a test may have killed the server
+                client.post(f"{servers[number // 20 % len(servers)]}/feedback", json={"prediction_id": told, "label": "positive"})
 
     def clients() -> None:
         with httpx.Client(timeout=30, trust_env=False) as client:
@@ -91,33 +93,39 @@ def traffic(url: str, servers: list[str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def target(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget]:
+    """An endpoint with champion and challenger, each with half of the requests, and half of the champion's mirrored."""
+    found = LocalTarget(tmp_path_factory.mktemp("local") / "home", first_port=19_400)
+    first = Revision.adhoc(bundle)
+    try:
+        found.deploy(ENDPOINT, first)
+        found.deploy(ENDPOINT, first.model_copy(update={"release": "second"}))
+        found.set_split(ENDPOINT, Split(champion=50, challenger=50, shadow=50))
+        yield found
+    finally:
+        found.delete(ENDPOINT)
+        found.processes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def prometheus(target: LocalTarget, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of a Prometheus that has scraped champion, challenger and router under traffic for a while."""
     folder = tmp_path_factory.mktemp("prometheus")
-    target = LocalTarget(folder / "home", first_port=19_400)
-    first = Revision.adhoc(bundle)
-    gateway, port = free_port(), free_port()
+    gateway, port, url = free_port(), free_port(), target.status(ENDPOINT).url
+    assert url
     environment = os.environ | {"HEADGATE_HOME": str(target.home), "HEADGATE_LAKE": str(folder / "lake")}
-    try:
-        target.deploy("replies-production", first)
-        status = target.deploy("replies-production", first.model_copy(update={"release": "second"}))
-        target.set_split("replies-production", Split(champion=50, challenger=50, shadow=50))
-        assert status.url
-        servers = [f"http://127.0.0.1:{n}" for name, n in target.ports.known().items() if not name.endswith(".router")]
-        command = [sys.executable, "-m", "stack.gateway", "--port", str(gateway)]
-        with (
-            running(command, folder / "gateway.log", cwd=ROOT, env=environment),
-            running(_prometheus(folder, gateway, port), folder / "prometheus.log"),
-            traffic(status.url, servers),
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,
-        ):
-            wait_for(lambda: client.get("/-/ready").is_success, (folder / "prometheus.log").read_text())
-            wait_for(lambda: len(_result(client, 'up{job="headgate"} == 1')) == 3, "three targets up")
-            wait_for(lambda: _result(client, f"min(count_over_time(up[{WINDOW_S}s])) > {WINDOW_S - 3}"), "enough scrapes")
-            yield client
-    finally:
-        target.delete("replies-production")
-        target.processes.shutdown()
+    servers = [f"http://127.0.0.1:{n}" for name, n in target.ports.known().items() if not name.endswith(".router")]
+    command = [sys.executable, "-m", "stack.gateway", "--port", str(gateway)]
+    with (
+        running(command, folder / "gateway.log", cwd=ROOT, env=environment),
+        running(_prometheus(folder, gateway, port), folder / "prometheus.log"),
+        traffic(url, servers),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,
+    ):
+        wait_for(lambda: client.get("/-/ready").is_success, f"{folder / 'prometheus.log'} says why")
+        wait_for(lambda: len(_result(client, 'up{job="headgate"} == 1')) == 3, "three targets up")
+        wait_for(lambda: _result(client, f"min(count_over_time(up[{WINDOW_S}s])) > {WINDOW_S - 3}"), "enough scrapes")
+        yield client
 
 
 def _prometheus(folder: Path, gateway: int, port: int) -> list[str]:
@@ -186,6 +194,15 @@ def test_every_alert_is_evaluated_and_none_fires_on_good_endpoints(prometheus: h
     assert len(found) == 14
     assert {rule["name"]: (rule["health"], rule.get("lastError", "")) for rule in found if rule["health"] != "ok"} == {}
     assert [rule["name"] for rule in found if rule["state"] == "firing"] == []
+
+
+def test_a_server_that_was_killed_and_came_back_is_seen_as_a_start(prometheus: httpx.Client, target: LocalTarget) -> None:
+    started = 'changes(process_start_time_seconds{job="headgate",release="second"}[5m])'
+    assert [found["value"][1] for found in _result(prometheus, started)] == ["0"]
+    pid = target.processes.states()[f"{ENDPOINT}.second"].pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: [found["value"][1] for found in _result(prometheus, started)] == ["1"], "one start")
 
 
 def _rules(client: httpx.Client) -> list[dict[str, Any]]:
