@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.testclient import TestClient
 
 from deployments import dashboards
 from deployments.dashboards import datadog, grafana
@@ -17,7 +18,9 @@ from deployments.ports import Ports
 from deployments.router_metrics import RouterMetrics
 from deployments.scrape_targets import scrape_targets
 from deployments.target import Revision
+from headgate.lake import FolderLake
 from headgate.serving.metrics import Metrics
+from stack.gateway import create_app
 
 FOLDER = Path(dashboards.__file__).parent
 ROOT = FOLDER.parents[1]
@@ -122,3 +125,6 @@ def test_prometheus_is_told_every_live_process_of_every_endpoint(tmp_path: Path)
         {"targets": [f"127.0.0.1:{known['one']}"], "labels": same | {"role": "server", "release": "one"}},
         {"targets": [f"127.0.0.1:{known['two']}"], "labels": same | {"role": "server", "release": "two"}},
     ]
+    told = TestClient(create_app(FolderLake(tmp_path / "lake"), tmp_path)).get("/prometheus/targets")
+    assert told.headers["content-type"] == "application/json"
+    assert told.json() == scrape_targets(tmp_path)
