@@ -1,6 +1,6 @@
 """Planted faults: how often the data checks find each, and how often they cry wolf on clean batches of the public sets.
 
-    python benchmarks/data_checks.py                              every set, 3 seeds: about 15 minutes
+    python benchmarks/data_checks.py                              every set, 3 seeds: 20 CPU-seconds or so for a set and seed
     python benchmarks/data_checks.py --sets banking77 --seeds 1   one of them
     python benchmarks/data_checks.py --rows 100000                what one run costs, in place of the faults
     python benchmarks/data_checks.py --from a.json b.json         tables of earlier runs
