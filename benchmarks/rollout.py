@@ -141,7 +141,7 @@ def _situation(found: dict[str, Any], wanted: dict[str, float], ours: Tally, the
     findings = []
     for metric, weights in found.items():
         weight = float(np.max(weights[place]))
-        if weight >= np.log(DOUBT):
+        if weight > np.log(DOUBT) + 1e-9:
             verdict = "failed" if weight >= wanted[metric] else "in doubt"
             findings.append(_finding(metric, weight, wanted[metric], verdict))
     seen = Analysis.model_construct(

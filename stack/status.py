@@ -1,5 +1,7 @@
 """`headgate status`: what runs, what is live, what waits."""
 
+from datetime import UTC, datetime
+
 from deployments.processes import Processes
 from headgate.data.table import DatasetTable
 from headgate.lake import Lake
@@ -7,7 +9,9 @@ from headgate.release.approval import decision_of
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, release_ids
 from headgate.release.retraining import newest_decisions
-from headgate.settings import ModelSettings, load_settings
+from headgate.release.rollout import next_action
+from headgate.release.rollout_text import text_lines
+from headgate.settings import ModelSettings, Stage, load_settings
 from stack.services import known_addresses
 from tasks.places import endpoint_name, target_named, the_lake
 
@@ -45,9 +49,23 @@ def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
         lines.append(
             f"  {stage.environment}: {told}{canary}, {'answers' if status.ready else 'does not answer'} {status.url or ''}".rstrip()
         )
+        if status.challenger:
+            lines += [f"    {line}" for line in _rollout_lines(lake, name, stage, status.challenger.release)]
     for decision in newest_decisions(lake, name, 1):
         lines.append(f"  retraining: {decision.reason} ({decision.at:%Y-%m-%d %H:%M} UTC; `headgate triggers`)")
     return lines + [_release_line(lake, found) for found in _releases(lake, name)]
+
+
+def _rollout_lines(lake: Lake, model: str, stage: Stage, release: str) -> list[str]:
+    """A rollout under way: step, weights, numbers against their limits, time left and why, as the machine sees it now."""
+    from tasks.driving import look, stage_steps  # the analysis takes a while to load, and most of the time nothing is under way
+
+    past = stage_steps(lake, release, stage.environment)
+    if not past:
+        return []
+    now = datetime.now(UTC)
+    situation = look(target_named(stage.target), endpoint_name(model, stage.environment), stage, release, past, now)
+    return text_lines(stage, situation, next_action(stage, situation, now), now)
 
 
 def _releases(lake: Lake, model: str) -> list[Release]:

@@ -2,7 +2,7 @@
 
 A metric failed when the evidence is strong that it is beyond its limit, however often one looked (`sequential`). How strong follows from
 the chance of a false rollback that the policy allows: divided by the number of metrics, of labels, and of the rollout's steps (Bonferroni).
-A metric is in doubt while the evidence of harm outweighs that of none DOUBT times; then a step goes on past its bake time.
+A metric is in doubt while the counts are more than DOUBT times likelier with harm than without; then a step goes on past its bake time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -104,7 +104,7 @@ class _Told(NamedTuple):
 
 
 def _finding(told: _Told, weight: float, wanted: float) -> Finding:
-    verdict = "failed" if weight >= wanted else "in doubt" if weight >= log(DOUBT) else "within limits"
+    verdict = "failed" if weight >= wanted else "in doubt" if weight > log(DOUBT) + 1e-9 else "within limits"  # no counts weigh nothing
     return Finding.model_validate({**told._asdict(), "evidence": exp(min(weight, 50)), "needed": exp(wanted), "verdict": verdict})
 
 

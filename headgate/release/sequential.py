@@ -14,7 +14,7 @@ at most a, at whatever moment one looks or stops (Ville 1939).
 All arguments broadcast; counts are arrays of one shape, and the result is the natural logarithm of the evidence in that shape.
 """
 
-from math import ceil, log10
+from math import ceil, log, log10
 from typing import Any
 
 import numpy as np
@@ -30,15 +30,15 @@ _WEIGHT = 50.0  # of the mixture around a known quantile: most power at some hun
 
 
 def above(hits: ArrayLike, trials: ArrayLike, rate: float, weight: float | None = None) -> Floats:
-    """Evidence that hits come at more than this rate; with a weight the mixture lies around it, as if so many trials had been seen."""
+    """Evidence that hits come at more than this rate; with a weight half of the mixture lies around it, like that many trials."""
     hits, trials = _counts(hits, trials)
-    return np.asarray(_mixture(hits, trials, *_prior(rate, weight)) - _likelihood(hits, trials, np.minimum(_share(hits, trials), rate)))
+    return np.asarray(_mixture(hits, trials, rate, weight) - _likelihood(hits, trials, np.minimum(_share(hits, trials), rate)))
 
 
 def below(hits: ArrayLike, trials: ArrayLike, rate: float, weight: float | None = None) -> Floats:
     """Evidence that hits come at less than this rate, in the same way."""
     hits, trials = _counts(hits, trials)
-    return np.asarray(_mixture(hits, trials, *_prior(rate, weight)) - _likelihood(hits, trials, np.maximum(_share(hits, trials), rate)))
+    return np.asarray(_mixture(hits, trials, rate, weight) - _likelihood(hits, trials, np.maximum(_share(hits, trials), rate)))
 
 
 def raised(hits: ArrayLike, trials: ArrayLike, other_hits: ArrayLike, other_trials: ArrayLike, margin: float) -> Floats:
@@ -114,13 +114,13 @@ def _share(hits: Floats, trials: Floats) -> Floats:
     return np.asarray(hits / np.maximum(trials, 1))
 
 
-def _prior(rate: float, weight: float | None) -> tuple[float, float]:
-    return (0.5, 0.5) if weight is None else (rate * weight, (1 - rate) * weight)
-
-
-def _mixture(hits: Floats, trials: Floats, a: float = 0.5, b: float = 0.5) -> Any:
-    """Logarithm of the likelihood, averaged over all rates."""
-    return betaln(hits + a, trials - hits + b) - betaln(a, b)
+def _mixture(hits: Floats, trials: Floats, around: float | None = None, weight: float | None = None) -> Any:
+    """Logarithm of the likelihood, averaged over all rates; with a weight half of the mixture lies around a rate."""
+    anywhere = betaln(hits + 0.5, trials - hits + 0.5) - betaln(0.5, 0.5)
+    if around is None or weight is None:
+        return anywhere
+    a, b = around * weight, (1 - around) * weight
+    return np.logaddexp(anywhere, betaln(hits + a, trials - hits + b) - betaln(a, b)) - log(2)
 
 
 def _likelihood(hits: Floats, trials: Floats, rate: Floats) -> Any:

@@ -1,10 +1,15 @@
 """A model server for tests of what surrounds one: it takes headgate.serving's options and writes the same prediction log.
 
-`provenance.json` of its bundle decides how it behaves: {"stub": "good" | "crash" | "deaf" | "broken", "delay_s": 0.01}.
+`provenance.json` of its bundle decides how it behaves: {"stub": "good" | "crash" | "deaf" | "broken", "delay_s": 0.01}, and with what
+faults: "errors" (share of the requests that fail), "positive" (share of the answers with this label, the others are "other"), "crash_after"
+(requests until the process ends), "leak" (the delay grows by this share of itself with each request; from four times on every third fails).
 """
 
 import argparse
+import itertools
 import json
+import os
+import random
 import sys
 import time
 from datetime import UTC, datetime
@@ -33,17 +38,23 @@ def main() -> None:
         sys.stderr.write("cannot load the model: out of luck\n")
         sys.exit(7)
 
+    rng, numbers = random.Random(7), itertools.count(1)
+    failing, positive, leak = (provenance.get(name, usual) for name, usual in (("errors", 0.0), ("positive", 1.0), ("leak", 0.0)))
+
     def predict(cohort: str) -> Response:
-        start = time.monotonic()
-        time.sleep(provenance.get("delay_s", 0.005))
-        if kind == "broken":
+        start, number = time.monotonic(), next(numbers)
+        if number == provenance.get("crash_after"):
+            os._exit(9)
+        growth = 1 + leak * number
+        time.sleep(provenance.get("delay_s", 0.005) * min(growth, 8))
+        if kind == "broken" or rng.random() < failing or (growth > 4 and number % 3 == 0):
             return JSONResponse({"title": "broken"}, 500)
         line = {
             "ts": datetime.now(UTC).isoformat(),
             "prediction_id": "x",
             "cohort": cohort,
             "release": args.release,
-            "label": "positive",
+            "label": "positive" if rng.random() < positive else "other",
             "score": 0.8,
             "outcome": "scored",
             "latency_ms": (time.monotonic() - start) * 1000,

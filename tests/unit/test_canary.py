@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.observations import histogram
@@ -78,6 +78,7 @@ def test_a_quantile_that_is_as_slow_as_allowed_is_found_slower_no_more_often_tha
     assert np.mean(found > np.log(10)) <= 0.1
 
 
+@settings(deadline=None)
 @given(COUNTS, COUNTS, st.floats(0, 0.5))
 def test_counts_within_the_margin_are_no_evidence(ours: tuple[int, int], theirs: tuple[int, int], margin: float):
     share, other = (hits / max(trials, 1) for hits, trials in (ours, theirs))
@@ -87,6 +88,7 @@ def test_counts_within_the_margin_are_no_evidence(ours: tuple[int, int], theirs:
         assert moved(*ours, *theirs, margin) <= 1e-9
 
 
+@settings(deadline=None)
 @given(COUNTS, st.floats(0.01, 0.99))
 def test_evidence_above_and_below_a_rate_are_mirrors(counts: tuple[int, int], rate: float):
     hits, trials = counts
@@ -165,3 +167,9 @@ def test_a_quantile_is_the_bound_that_holds_it():
     counts = tally(Observation(cohort="champion", window_s=1, latency_ms={"1": 94, "10": 5, "inf": 1}), []).latency_ms
     assert [quantile_ms(counts, q) for q in (0.5, 0.94, 0.95, 0.99, 1.0)] == [1, 1, 10, 10, float("inf")]
     assert quantile_ms(np.zeros(5), 0.5) is None
+
+
+def test_what_was_not_seen_is_in_no_doubt():
+    seen = [Observation(cohort=name, window_s=1, requests=100, labels={"a": 100}) for name in ("champion", "challenger")]
+    assert {one.verdict for one in analyse(POLICY, [], 1).findings} == {"within limits"}
+    assert {one.verdict for one in analyse(POLICY, seen, 1).findings} == {"within limits"}
