@@ -61,12 +61,15 @@ def stop() -> None:
 
 
 @app.command()
-def status(model: Model = None) -> None:
-    """Show what runs, which release is live where, and what waits for whom."""
-    from stack.status import describe
+def status(
+    model: Model = None,
+    watch: Annotated[bool, typer.Option("--watch", help="show it again every two seconds, until Ctrl-C")] = False,
+) -> None:
+    """Show what runs, which release is live where, how a rollout goes, and what waits for whom."""
+    from stack.status import describe, watched
 
-    for line in describe(model):
-        say(line)
+    for lines in watched(model) if watch else [describe(model)]:
+        say(("\033[2J\033[H" if watch else "") + "\n".join(lines))  # clears the terminal, and goes to its top
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """`headgate status`: what runs, what is live, what waits."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from deployments.processes import Processes
@@ -25,6 +27,16 @@ def describe(model: str | None) -> list[str]:
     for name in [model] if model else list(settings.models):
         lines += ["", *_model_lines(the_lake(), name, settings.model(name))]
     return lines
+
+
+def watched(model: str | None) -> Iterator[list[str]]:
+    """The same lines again and again, two seconds apart; Ctrl-C ends it."""
+    try:
+        while True:
+            yield describe(model)
+            time.sleep(2)
+    except KeyboardInterrupt:
+        return
 
 
 def _stack_lines() -> list[str]:

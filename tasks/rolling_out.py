@@ -81,7 +81,11 @@ def undo_stages(release: Release, done: tuple[Stage, ...], failed: StageEnd) -> 
     """Put the earlier champion back in the stages that were promoted before one failed, last first; a failure ends the run as refused."""
     lake = the_lake()
     for stage in reversed(done):
-        put_back(release.model, stage, "automation:rollout", f"{failed.environment} failed: {failed.reason}")
+        live = champion(lake, release.model, stage.environment)
+        if live and live.previous:
+            put_back(release.model, stage, "automation:rollout", f"{failed.environment} failed: {failed.reason}")
+        else:
+            get_run_logger().warning("%s keeps release %s: there was none before it", stage.environment, release.id[:12])
     if failed.verdict == "failed":
         drop_alias(release.model, "challenger", release.registered_version)
     append(

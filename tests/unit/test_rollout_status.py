@@ -1,0 +1,52 @@
+"""`headgate status` while a rollout is under way."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import stack.status
+from deployments.memory import MemoryTarget
+from deployments.target import Observation, Revision, Split
+from headgate.lake import FolderLake
+from headgate.release.rollout import Action, Step, write_step
+from headgate.settings import AutoRollback, Stage, TrafficRouting
+
+STAGE = Stage(
+    environment="production",
+    traffic_routing=TrafficRouting(type="CANARY", canary_size_percent=20),
+    bake_time_s=3000,
+    auto_rollback=AutoRollback(min_requests=20),
+)
+SEEN = (
+    Observation(cohort="champion", window_s=60, requests=800, labels={"a": 800}, latency_ms={"10": 800}, confidence=0.8, scored=800),
+    Observation(
+        cohort="challenger", window_s=60, requests=200, errors=1, labels={"a": 199}, latency_ms={"10": 199}, confidence=0.8, scored=199
+    ),
+)
+
+
+def test_it_shows_the_share_the_numbers_beside_their_limits_and_why(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, target = FolderLake(tmp_path), MemoryTarget(lambda *_: SEEN)
+    for name in ("old", "new"):
+        target.deploy("replies-production", Revision(release=name, bundle_digest="0" * 64, bundle=name))
+    target.set_split("replies-production", Split(champion=80, challenger=20))
+    monkeypatch.setattr(stack.status, "target_named", lambda _: target)
+    assert stack.status._rollout_lines(lake, "replies", STAGE, "new") == []
+    done = (Action(kind="deploy", reason=""), Action(kind="test", reason=""), Action(kind="shift", reason="", percent=20))
+    for number, action in enumerate(done):
+        at = datetime.now(UTC) - timedelta(seconds=60)
+        write_step(lake, "new", Step(number=number, environment="production", action=action, phase="outcome", at=at))
+    head, why, columns, *rows = stack.status._rollout_lines(lake, "replies", STAGE, "new")
+    assert head.startswith("release new in production: watched; challenger 20%, champion 80%; 29")
+    assert why == "why: baking at 20%: 200 requests, 1 errors; champion 800 requests"
+    assert columns.split() == ["metric", "challenger", "champion", "allowed", "evidence", "verdict"]
+    assert [row.split("  ")[0] for row in rows] == [
+        "error_rate",
+        "error_rate_increase",
+        "p95_ms",
+        "p99_ms",
+        "share of a",
+        "abstention_rate",
+        "confidence",
+    ]
+    assert {row.rsplit("  ", 1)[1] for row in rows} == {"within limits"}
