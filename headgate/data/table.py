@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 from pydantic import BaseModel, ConfigDict
 
 from headgate.data import delta
+from headgate.data.ordering import by_id
 from headgate.data.rows import Annotation, digest_of, row_hash, split_of
 from headgate.data.version import DataVersion, checked_name
 from headgate.errors import BadInput, NotFound, Stale
@@ -82,7 +83,7 @@ class DatasetTable:
         found = self._existing(version).version
         with self._telling_vacuum(found):
             rows = delta.read_fast(delta.open_version(self.lake, self.key, found), pa.schema([SCHEMA.field(name) for name in ROW_COLUMNS]))
-        return _frame(_by_id(rows))
+        return _frame(by_id(rows))
 
     def merge(self, rows: Iterable[Annotation], arrived: str | None = None) -> MergeResult:
         """Add new ids and replace those annotated earlier, or at the same time but arrived earlier; no change makes no new version."""
@@ -263,13 +264,6 @@ def _table(arrivals: list[_Arrival]) -> pa.Table:
     columns |= {"headers": [arrival.headers for arrival in arrivals], "split": [split_of(row.group_id) for row in rows]}
     columns |= {"arrived": [arrival.arrived for arrival in arrivals], "row_hash": [f"{arrival.hash:032x}" for arrival in arrivals]}
     return pa.table(columns, schema=SCHEMA)
-
-
-def _by_id(rows: pa.Table) -> pa.Table:
-    ids = rows["id"]
-    if pc.all(pc.less_equal(ids[:-1], ids[1:])).as_py() is not False:
-        return rows
-    return rows.take(pc.sort_indices(ids))
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:
