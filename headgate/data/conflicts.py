@@ -61,12 +61,12 @@ def settle(
 ) -> tuple[list[JudgedFile], tuple[Conflict, ...]]:
     """The files (each with when it arrived) without the rows that the policy refuses, which become bad, and every conflict."""
     held = list(held)
-    shared = _repeated([good.row.text for _, file in files for good in file.good], [vote.text for vote in held])
+    shared = repeated([good.row.text for _, file in files for good in file.good], [vote.text for vote in held])
     arrivals = [
         _vote(number, arrived, good)
         for number, (arrived, file) in enumerate(files)
         for good in file.good
-        if shared and _rough(good.row.text) in shared
+        if shared and rough(good.row.text) in shared
     ]
     decisions = [decision for votes in _by_text(arrivals, held) if (decision := _decide(policy, votes))]
     refused = {place: reason for decision in decisions for place, reason in decision.refused.items()}
@@ -75,13 +75,18 @@ def settle(
     return settled, tuple(decision.conflict for decision in decisions)
 
 
-def _repeated(arrived: list[str], held: list[str]) -> set[bytes]:
+def disagree(policy: Policy, arrivals: Iterable[Vote], held: Iterable[Vote]) -> bool:
+    """Whether `settle` would find any conflict."""
+    return any(_decide(policy, votes) for votes in _by_text(arrivals, held))
+
+
+def repeated(arrived: list[str], held: list[str]) -> set[bytes]:
     """The rough keys under which several texts stand: where a text stands alone nobody disagrees about it."""
     seen: set[bytes] = set()
-    return {key for text in [*arrived, *held] if (key := _rough(text)) in seen or seen.add(key)}  # type: ignore[func-returns-value]
+    return {key for text in [*arrived, *held] if (key := rough(text)) in seen or seen.add(key)}  # type: ignore[func-returns-value]
 
 
-def _rough(text: str) -> bytes:
+def rough(text: str) -> bytes:
     """Equal for texts that are equal when `normalised`, and quicker: without any white space."""
     folded = text if text.isascii() else normalised(text)
     return folded.encode().translate(LOWER, WHITE_SPACE)

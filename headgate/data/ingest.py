@@ -6,7 +6,7 @@ Each step is harmless to repeat and the record comes last, so that a killed, rep
 import gc
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +15,10 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from headgate.data import delta
-from headgate.data.conflicts import Conflict, Policy, Vote, settle
+from headgate.data.conflicts import Conflict, Policy, Vote, disagree, repeated, rough, settle
 from headgate.data.landing import AT_ONCE, LandedFile, ingested_key, mark_read, pending_and_copies
-from headgate.data.parsing import JudgedFile, ParsedFile, judge_file, one_row_an_id
+from headgate.data.parsing import ParsedFile, judge_file, one_row_an_id
+from headgate.data.plain_files import PlainFile, as_table, plain_file
 from headgate.data.quarantine import quarantine, quarantined
 from headgate.data.quarantine_decisions import land_decided
 from headgate.data.rows import Annotation
@@ -34,6 +35,9 @@ VOTES = pa.schema(
     + [("annotated_at", pa.timestamp("us", "UTC"))]
 )
 Parsed = list[tuple[LandedFile, ParsedFile]]
+Done = Sequence[tuple[LandedFile, ParsedFile | PlainFile]]
+
+Merged = tuple[Done, list[MergeResult], tuple[Conflict, ...]]
 
 
 class IngestResult(BaseModel):
@@ -80,26 +84,63 @@ def _no_collection() -> Iterator[None]:
 def _ingested(
     lake: Lake, dataset: str, landed: list[LandedFile], copies: list[LandedFile], labels: Collection[str], conflicts: Policy
 ) -> IngestResult:
-    judged = [judge_file(file.name, file.data, labels) for file in landed]
-    arrived = [(file.arrived, one) for file, one in zip(landed, judged, strict=True)]
-    settled, disagreements = settle(conflicts, arrived, _held(lake, dataset, judged))
-    files: Parsed = [(file, one_row_an_id(one)) for file, one in zip(landed, settled, strict=True)]
-    table = DatasetTable(lake, dataset)
-    merges = [table.merge_arrivals(rows) for rows in _rounds(files)]
+    files, merges, disagreements = _by_columns(lake, dataset, landed, labels, conflicts) or _by_rows(
+        lake, dataset, landed, labels, conflicts
+    )
     quarantine(lake, dataset, [(file.sha256, file.landed_at, row) for file, parsed in files for row in parsed.bad])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda done: _record(lake, dataset, *done), files))
         list(pool.map(lambda copy: mark_read(lake, dataset, copy), copies))
-    return _result(dataset, files, merges, table.latest(), disagreements)
+    return _result(dataset, files, merges, DatasetTable(lake, dataset).latest(), disagreements)
 
 
-def _held(lake: Lake, dataset: str, files: list[JudgedFile]) -> list[Vote]:
-    """What the table says already about the texts of these files, as they stand to the letter."""
-    texts = list({good.row.text for file in files for good in file.good})
-    table = delta.open_table(lake, DatasetTable(lake, dataset).key) if texts else None
+def _by_rows(lake: Lake, dataset: str, landed: list[LandedFile], labels: Collection[str], policy: Policy) -> Merged:
+    judged = [judge_file(file.name, file.data, labels) for file in landed]
+    arrived = [(file.arrived, one) for file, one in zip(landed, judged, strict=True)]
+    held = _held(lake, dataset, (good.row.text for file in judged for good in file.good))
+    settled, disagreements = settle(policy, arrived, held)
+    files: Parsed = [(file, one_row_an_id(one)) for file, one in zip(landed, settled, strict=True)]
+    table = DatasetTable(lake, dataset)
+    return files, [table.merge_arrivals(rows) for rows in _rounds(files)], disagreements
+
+
+def _by_columns(lake: Lake, dataset: str, landed: list[LandedFile], labels: Collection[str], policy: Policy) -> Merged | None:
+    """The quick way to the same: only where all rows of all files are plain and new, each has an id of its own, and nobody disagrees."""
+    files: list[tuple[LandedFile, PlainFile]] = []
+    for file in landed:
+        if (found := plain_file(file.name, file.data, labels)) is None:
+            return None
+        files.append((file, found))
+    ids = [row_id for _, found in files for row_id in found.rows]
+    if not ids or len(set(ids)) < len(ids) or _contested(lake, dataset, files, policy):
+        return None
+    merged = DatasetTable(lake, dataset).append_new(*as_table([(file.arrived, found) for file, found in files]))
+    return None if merged is None else (files, [merged], ())
+
+
+def _contested(lake: Lake, dataset: str, files: Sequence[tuple[LandedFile, PlainFile]], policy: Policy) -> bool:
+    texts = [text for _, found in files for text in found.columns["text"]]
+    held = _held(lake, dataset, texts)
+    shared = repeated(texts, [vote.text for vote in held])
+    return bool(shared) and disagree(policy, _votes(files, shared), held)
+
+
+def _votes(files: Sequence[tuple[LandedFile, PlainFile]], shared: set[bytes]) -> Iterator[Vote]:
+    """The votes of the rows whose text stands elsewhere too; the place is that among the rows."""
+    for number, (file, found) in enumerate(files):
+        fields = (found.columns[name] for name in ("id", "text", "label", "annotator", "source", "annotated_at"))
+        for place, (row_id, text, label, annotator, source, at) in enumerate(zip(*fields, strict=True)):
+            if rough(text) in shared:
+                yield Vote(row_id, text, label, annotator, source, (at, file.arrived, place), (number, place))
+
+
+def _held(lake: Lake, dataset: str, texts: Iterable[str]) -> list[Vote]:
+    """What the table says already about these texts, as they stand to the letter."""
+    wanted = list(set(texts))
+    table = delta.open_table(lake, DatasetTable(lake, dataset).key) if wanted else None
     if table is None:
         return []
-    return [_vote(row) for row in delta.read_some(table, VOTES, "text", pa.array(texts, pa.string())).to_pylist()]
+    return [_vote(row) for row in delta.read_some(table, VOTES, "text", pa.array(wanted, pa.string())).to_pylist()]
 
 
 def _vote(row: dict[str, Any]) -> Vote:
@@ -121,7 +162,7 @@ def _rounds(files: Parsed) -> list[list[tuple[Annotation, str]]]:
     return list(rounds.values())
 
 
-def _record(lake: Lake, dataset: str, file: LandedFile, parsed: ParsedFile) -> None:
+def _record(lake: Lake, dataset: str, file: LandedFile, parsed: ParsedFile | PlainFile) -> None:
     """Say that the file is finished; if another process said so first, that is as good."""
     record = {"key": file.key, "sha256": file.sha256, "rows": len(parsed.rows), "quarantined": len(parsed.bad)}
     lake.put_if_absent(ingested_key(dataset, file.sha256), json.dumps(record, sort_keys=True).encode())
@@ -129,7 +170,7 @@ def _record(lake: Lake, dataset: str, file: LandedFile, parsed: ParsedFile) -> N
 
 
 def _result(
-    dataset: str, files: Parsed, merges: list[MergeResult], latest: DataVersion | None, conflicts: tuple[Conflict, ...]
+    dataset: str, files: Done, merges: list[MergeResult], latest: DataVersion | None, conflicts: tuple[Conflict, ...]
 ) -> IngestResult:
     outdated = sum(merge.outdated for merge in merges)
     notices = [notice for _, parsed in files for notice in _notices(parsed)]
@@ -150,7 +191,7 @@ def _result(
     )
 
 
-def _notices(parsed: ParsedFile) -> list[str]:
+def _notices(parsed: ParsedFile | PlainFile) -> list[str]:
     """What a person should read: all notices, and the first bad rows."""
     shown = [str(row) for row in parsed.bad[:SHOWN_BAD_ROWS]]
     if more := len(parsed.bad) - len(shown):

@@ -48,6 +48,11 @@ def json_rows(text: str) -> RawFile:
     return RawFile(name, _converted(name, both, convert, remarks), remarks)
 
 
+def is_export(record: Mapping[str, Any]) -> bool:
+    """Whether a file's first record tells that an annotation tool wrote it."""
+    return _export(record)[1] is not None
+
+
 def _export(record: Mapping[str, Any]) -> tuple[str, Convert | None]:
     if label_studio.is_task(record):
         return "Label Studio's JSON", label_studio.convert_task

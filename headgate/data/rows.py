@@ -134,15 +134,15 @@ def _plain_row(raw: Mapping[str, Any]) -> Annotation | None:
         return None
     if not (headers is None or headers == "") or not all(map(_is_plain, (row_id, group_id, source, annotator, at))):
         return None
-    found = _plain_id(row_id) if row_id else hashlib.sha256(text.encode()).hexdigest()[:16]
+    found = plain_id(row_id) if row_id else hashlib.sha256(text.encode()).hexdigest()[:16]
     fields = {
         "id": found,
         "text": text,
-        "label": _plain_name(label),
-        "group_id": _plain_id(group_id) if group_id else found,
+        "label": plain_name(label),
+        "group_id": plain_id(group_id) if group_id else found,
         "source": (source or "annotation") if not source or source in SOURCES else None,
-        "annotator": _plain_name(annotator) if annotator else "",
-        "annotated_at": _plain_time(at) if at else EPOCH,
+        "annotator": plain_name(annotator) if annotator else "",
+        "annotated_at": plain_time(at) if at else EPOCH,
     }
     return None if None in fields.values() else _built(fields | {"headers": None})
 
@@ -163,18 +163,20 @@ def _built(fields: dict[str, Any]) -> Annotation:
 
 
 @lru_cache(10_000)
-def _plain_name(value: str) -> str | None:
+def plain_name(value: str) -> str | None:
     """A label's or an annotator's one line; None if it is anything else, or nothing."""
     name = value.strip()
     return name if 0 < len(value) <= MAX_NAME and name and name.isprintable() and _is_clean(value) else None
 
 
-def _plain_id(value: str) -> str | None:
+def plain_id(value: str) -> str | None:
+    """An id without white space around it; None if it is anything else, or nothing."""
     return (value.strip() or None) if len(value) <= MAX_NAME and _is_clean(value) else None
 
 
 @lru_cache(10_000)
-def _plain_time(value: str) -> datetime | None:
+def plain_time(value: str) -> datetime | None:
+    """An ISO 8601 time, in UTC; None if it is anything else."""
     try:
         found = datetime.fromisoformat(value.strip())
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

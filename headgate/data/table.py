@@ -102,6 +102,25 @@ class DatasetTable:
             raise BadInput(f"data set {self.dataset}: expected rows to merge, found none")
         return delta.retried(lambda: self._merge_once(arrivals))
 
+    def append_new(self, rows: pa.Table, total: int) -> MergeResult | None:
+        """Add rows of `SCHEMA`, each of another id, whose hashes have this sum; None, and nothing done, if the table has one of the ids."""
+        return delta.retried(lambda: self._append_once(rows, total))
+
+    def _append_once(self, rows: pa.Table, total: int) -> MergeResult | None:
+        table = delta.open_table(self.lake, self.key)
+        if table is None:
+            metadata = {"digest": digest_of(total), "rows": len(rows)}
+            delta.create(self.lake, self.key, rows, metadata)
+            return MergeResult(version=DataVersion(dataset=self.dataset, version=0, **metadata), previous=None, added=len(rows))
+        self._refuse_frozen(table)
+        previous = self._latest(table)
+        if len(delta.read_some(table, pa.schema([SCHEMA.field("id")]), "id", rows["id"].combine_chunks())):
+            return None
+        metadata = {"digest": digest_of(int(previous.digest, 16) + total), "rows": previous.rows + len(rows)}
+        delta.append(self.lake, self.key, table, rows, metadata)
+        version = DataVersion(dataset=self.dataset, version=table.version(), **metadata)
+        return MergeResult(version=version, previous=previous, added=len(rows))
+
     def changes(self, since: int, until: int | None = None) -> pd.DataFrame:
         """The change feed after version `since` (-1: everything) up to `until` (None: now).
 
