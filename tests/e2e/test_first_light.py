@@ -126,14 +126,29 @@ def test_a_second_run_with_nothing_changed_trains_nothing(headgate):
     assert headgate.records("releases/*/release.json") == before
 
 
-def test_new_annotations_make_data_version_1_and_a_challenger_compared_with_the_champion(headgate):
+def test_a_file_dropped_into_the_landing_folder_becomes_a_training_by_itself(headgate):
+    landing = headgate.home / "lake" / "landing" / "replies"
+    partial = landing / ".batch1.jsonl.part"
+    partial.write_bytes((CHECKOUT / "examples" / "replies" / "batch1.jsonl").read_bytes())
+    partial.rename(landing / "batch1.jsonl")
+    deadline = time.monotonic() + 600
+    while len(trainings := headgate.records("ledger/replies/trainings/*/set-off.json")) < 2:
+        assert time.monotonic() < deadline, headgate("triggers")
+        time.sleep(2)
+    assert [one["started_by"] for one in trainings] == ["person:ada@example.com", "automation:headgate.dataset.updated"]
+    assert trainings[1]["data_version"] == 1
+    output = headgate("triggers")
+    assert re.search(r"246 new rows? since (data )?version 0", output), output
+
+
+def test_the_challenger_that_came_of_it_is_compared_with_the_champion_and_goes_live(headgate):
     first = headgate.records("champions/replies/production.json")[0]["release"]
-    output = headgate("ingest", "examples/replies/batch1.jsonl")
-    assert "222 added, 24 corrected" in output
     output = headgate("run", *APPROVAL)
-    assert "training a candidate on data version 1 (979 rows)" in output
+    assert "a training is under way, started by automation:headgate.dataset.updated" in output or "no training needed" in output
     champion = headgate.records("champions/replies/production.json")[0]
     assert champion["previous"] == [first]
+    release = json.loads((headgate.home / "lake" / "releases" / champion["release"] / "release.json").read_text())
+    assert (release["started_by"], release["data_version"]["version"]) == ("automation:headgate.dataset.updated", 1)
     report = json.loads((headgate.home / "lake" / "releases" / champion["release"] / "evidence" / "report.json").read_text())
     assert report["champion"]["rows"] == report["candidate"]["rows"] == 326
     assert report["paired"]["rows"] > 200
