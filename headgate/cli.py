@@ -3,8 +3,11 @@
 Nothing heavy is imported before a command needs it, so that `headgate serve` starts fast.
 """
 
+import atexit
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,6 +56,15 @@ def _setting(name: str, metavar: str | None = None) -> OptionInfo:
 
 def main() -> None:
     """Run the command line; an error of ours is one message and exit status 1, never a traceback."""
+    try:
+        _run()
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            _leave(end.code or 0)
+        raise
+
+
+def _run() -> None:
     _add_commands_of_the_checkout(sys.argv[1:])
     try:
         app(prog_name="headgate")
@@ -64,6 +76,21 @@ def main() -> None:
             raise
         sys.stderr.write(f"headgate: this command needs the package {fault.name}; install headgate with its extra `train`\n")
         sys.exit(1)
+
+
+def _leave(status: int) -> None:
+    """End at once where tables were touched.
+
+    A thread of delta-rs that lets go of a Python object while the interpreter takes itself apart aborts the process (status 134, seen
+    in one of ten short commands), long after the work is done.
+    """
+    if "deltalake" not in sys.modules:
+        return
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _add_commands_of_the_checkout(arguments: list[str]) -> None:

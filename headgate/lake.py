@@ -140,7 +140,7 @@ class FolderLake(Lake):
     @override
     def keys(self, prefix: str) -> list[str]:
         top = self.root / checked(prefix)
-        files = (p for p in top.rglob("*") if p.is_file() and not p.name.startswith("."))
+        files = (p for p in top.rglob("*") if p.is_file() and not p.is_symlink() and not p.name.startswith("."))
         return sorted(p.relative_to(self.root).as_posix() for p in files)
 
     @override
@@ -182,12 +182,12 @@ def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
 
 
 def open_lake(uri: str, s3: "S3 | None" = None) -> Lake:
-    """The lake at a folder or an s3:// URI, reached as `s3` says (None: as headgate.toml does); BadSettings for any other scheme."""
-    if uri.startswith("s3://"):
+    """The lake at a folder or an s3:// URI, reached as `s3` says (None: as headgate.toml does); BadSettings for any other scheme and without a bucket."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if uri.startswith("s3://") and bucket:
         from headgate.lake_s3 import S3Lake
         from headgate.settings import load_settings
 
-        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         return S3Lake(bucket, prefix, s3 or load_settings().s3)
     if "://" in uri:
         raise BadSettings(f"lake: expected a folder or s3://bucket/prefix, found {uri!r}")

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -217,3 +218,17 @@ def test_commands_of_rooms_that_are_not_here_are_left_out(monkeypatch: pytest.Mo
     elsewhere = EntryPoints([EntryPoint("checkout", "no_such_room.cli:app", cli.COMMANDS)])
     monkeypatch.setattr(cli, "entry_points", lambda group: elsewhere)
     cli._add_commands_of_the_checkout(["up"])
+
+
+def test_a_command_that_touched_tables_keeps_its_status_its_output_and_its_last_rites(tmp_path: Path) -> None:
+    program = "import atexit, sys, deltalake; atexit.register(print, 'tidied up'); from headgate.cli import main; main()"
+    for given, status, told in ((["data", "list"], 0, "no version yet"), (["data", "list", "nosuch"], 1, "no [models.nosuch]")):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *given],
+            env=os.environ | {"HEADGATE_LAKE": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == status, done.stderr
+        assert told in done.stdout + done.stderr
+        assert done.stdout.endswith("tidied up\n")

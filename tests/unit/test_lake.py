@@ -73,8 +73,9 @@ def test_leftovers_of_a_killed_writer_are_no_records(folder_lake: Lake) -> None:
 
 
 def test_another_scheme_is_refused() -> None:
-    with pytest.raises(BadSettings, match="lake: expected a folder or s3://bucket/prefix, found 'gs://bucket'"):
-        open_lake("gs://bucket")
+    for uri in ("gs://bucket", "s3://", "s3:///prefix"):
+        with pytest.raises(BadSettings, match=f"^lake: expected a folder or s3://bucket/prefix, found '{uri}'$"):
+            open_lake(uri)
 
 
 def test_a_missing_bucket_is_for_a_person_to_mend(s3_uri: str) -> None:
@@ -97,3 +98,11 @@ def test_a_listing_tells_stamp_and_time_without_reading_and_the_stamp_follows_th
     assert after[0].stamp != before[0].stamp
     assert after[1] == before[1]
     assert lake.listing("nothing") == []
+
+
+def test_a_link_in_a_folder_lake_is_no_record(folder_lake: Lake, tmp_path: Path) -> None:
+    (outside := tmp_path / "outside.csv").write_text("id,text,label\n")
+    folder_lake.put_if_absent("landing/replies/a.csv", b"id,text,label\n")
+    (Path(folder_lake.uri) / "landing" / "replies" / "link.csv").symlink_to(outside)
+    assert folder_lake.keys("landing") == ["landing/replies/a.csv"]
+    assert [one.key for one in folder_lake.listing("landing")] == ["landing/replies/a.csv"]
