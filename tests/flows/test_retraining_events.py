@@ -205,7 +205,7 @@ def test_rows_that_no_event_told_of_are_found_by_the_catch_up(api: SyncPrefectCl
 
 
 def test_headgate_triggers_says_when_the_catch_up_looks_again(api: SyncPrefectClient, lake: Lake) -> None:
-    assert [one.cron for one in _schedules(api)] == ["*/15 * * * *"]
+    assert [one.cron for one in _schedules(api)] == ["4-59/15 * * * *"]
     due = datetime.now(UTC) + timedelta(minutes=15)  # this server has no scheduler
     run_deployment("decide_retraining/catch-up", timeout=0, as_subflow=False, scheduled_time=due)
     _decide(api)
