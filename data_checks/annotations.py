@@ -20,6 +20,7 @@ import pandas as pd
 from data_checks.measures import Measure, Severity, measures, some
 from data_checks.offline_docs import make_offline
 from data_checks.signs import CONTACT, SENSITIVE, Signs, signs_of
+from headgate.data.personal_data import checked_regions
 from headgate.data.rows import normalised
 from headgate.evaluation.report import DataCheck
 from headgate.record import Record, canonical
@@ -61,9 +62,10 @@ def check_annotations(
 ) -> DataCheckReport:
     """Judge a data version's rows against the version before, the regression set and the known labels (none given: those found).
 
-    Beside the Data Docs' first page lie `suspected_labels.jsonl` and `flagged_rows.jsonl`: ids and labels, no text.
+    Beside the Data Docs' first page lie `suspected_labels.jsonl` and `flagged_rows.jsonl`: ids and labels, no text. BadSettings: a
+    phone region that is none.
     """
-    signs = signs_of(frame, previous, regression, settings.phone_regions)
+    signs = signs_of(frame, previous, regression, checked_regions(settings.phone_regions))
     measured = measures(signs, settings)
     facts = _with_facts(frame, previous, regression).assign(**{one.name: one.value for one in measured})
     checks = [*_checks(facts, previous, settings, labels), *map(_measured, measured)]

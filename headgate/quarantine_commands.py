@@ -8,8 +8,8 @@ import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
-from headgate.errors import NotFound
-from headgate.settings import ModelSettings, load_settings
+from headgate.errors import BadSettings, NotFound
+from headgate.settings import ModelSettings, load_settings, settings_file
 
 if TYPE_CHECKING:
     from typer._click.core import Context
@@ -47,7 +47,12 @@ def list_refused(dataset: Annotated[str, typer.Argument(help="name of the data s
     from headgate.data.quarantine import with_ids
     from headgate.lake import open_lake
 
-    for row in with_ids(open_lake(load_settings().lake), dataset).to_dict("records"):
+    settings = load_settings()
+    rows = with_ids(open_lake(settings.lake), dataset).to_dict("records")
+    known = sorted({model.dataset for model in settings.models.values()})
+    if not rows and dataset not in known:
+        raise BadSettings(f"no model of {settings_file()} reads the data set {dataset!r}; known data sets: {', '.join(known) or 'none'}")
+    for row in rows:
         typer.echo(f"{row['id']}  {row['file']}, line {row['line']}: {row['reason']}")
 
 

@@ -4,12 +4,24 @@ Variables win over the file; `HEADGATE_MODELS__replies__TRAIN__EPOCHS=2` reaches
 """
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError
 from typing_extensions import override
@@ -34,6 +46,7 @@ ClassWeight = Annotated[
 
 
 Switch = Literal["auto", "on", "off"]
+QueueReason = Literal["corrections_disagree", "disagreement", "out_of_scope", "drifted_slice", "low_confidence"]
 
 
 class Section(BaseModel):
@@ -131,6 +144,16 @@ class Queue(Section):
     shares: dict[str, Share] = Field(
         default_factory=dict, description="of a batch by reason; reasons that are not named share what is left evenly"
     )
+
+    @model_validator(mode="after")
+    def _parts_of_one_batch(self) -> Self:
+        """A misspelt reason would be of no effect, and more than a whole batch cannot be given out."""
+        reasons, total = get_args(QueueReason), sum(self.shares.values())
+        faults = [f"expected the reasons {', '.join(reasons)}, found {name!r}" for name in sorted(self.shares.keys() - {*reasons})]
+        faults += [f"expected at most 1 in all, found {total:g}"] if total > 1 + 1e-9 else []
+        if faults:
+            raise ValueError(f"shares: {'; '.join(faults)}")
+        return self
 
 
 class Retrain(Section):
@@ -402,6 +425,15 @@ class ModelSettings(Section):
         return f"{self.dataset}-regression"
 
 
+def policy_fault(models: Mapping[str, ModelSettings], dataset: str) -> str:
+    """What is wrong where the models that read a data set want different policies for conflicts; empty where they agree."""
+    policies = {name: model.conflicts.policy for name, model in sorted(models.items()) if model.dataset == dataset}
+    if len({*policies.values()}) <= 1:
+        return ""
+    told = ", ".join(f"models.{name}.conflicts.policy = {policy}" for name, policy in policies.items())
+    return f"data set {dataset!r} is read by several models: expected one policy for conflicts, found {told}"
+
+
 class Signing(Section):
     """A minisign key pair. With a secret key bundles are signed where they are made, with a public key they are verified where deployed."""
 
@@ -494,6 +526,15 @@ class Settings(BaseSettings):
     gateway: Gateway = Gateway()
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
 
+    @field_validator("models")
+    @classmethod
+    def _one_policy_for_a_data_set(cls, models: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
+        """A data set is ingested once, for all models that read it."""
+        faults = [policy_fault(models, dataset) for dataset in sorted({model.dataset for model in models.values()})]
+        if told := "; ".join(filter(None, faults)):
+            raise ValueError(told)
+        return models
+
     @classmethod
     @override
     def settings_customise_sources(
@@ -520,15 +561,18 @@ def settings_file() -> Path:
     return Path(os.environ.get("HEADGATE_TOML", "headgate.toml"))
 
 
+def _found(fault: ErrorDetails) -> str:
+    """What was given; where all models are at fault together the message names what it is about, and they would fill pages."""
+    return "" if fault["loc"] == ("models",) and fault["type"] == "value_error" else f" (found {fault['input']!r})"
+
+
 @cache
 def load_settings() -> Settings:
     """Read the settings; BadSettings lists every fault at once."""
     try:
         return Settings()
     except ValidationError as fault:
-        lines = [
-            f"  {'.'.join(str(part) for part in e['loc']) or 'headgate.toml'}: {e['msg']} (found {e['input']!r})" for e in fault.errors()
-        ]
+        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'headgate.toml'}: {e['msg']}{_found(e)}" for e in fault.errors()]
         raise BadSettings("\n".join([f"{settings_file()} has {len(lines)} fault(s):", *lines])) from None
     except (TOMLDecodeError, UnicodeDecodeError) as fault:
         raise BadSettings(f"{settings_file()} is not TOML: {fault}") from None

@@ -31,6 +31,7 @@ from headgate.lake import FolderLake, Lake
 from headgate.settings import Settings
 
 log = logging.getLogger("headgate.gateway")
+REASONS = 10
 Announce = Callable[[str, Sequence[str]], None]
 Endpoint = Callable[[Request], Awaitable[Response]]
 TITLES = {
@@ -200,7 +201,8 @@ def _tell(gateway: Gateway, dataset: str, uri: str) -> None:
 def _pass_on(gateway: Gateway, body: bytes) -> Response:
     """Announce what an object store's notification says; nothing lands. The store sends it again where that fails."""
     try:
-        found, others = by_dataset(read_notification(body).objects, gateway.lake.uri)
+        notification = read_notification(body)
+        found, others = by_dataset(notification.objects, gateway.lake.uri)
     except BadInput as fault:
         raise HTTPException(422, str(fault)) from None
     known = {dataset: uris for dataset, uris in found.items() if dataset in gateway.datasets}
@@ -213,7 +215,18 @@ def _pass_on(gateway: Gateway, body: bytes) -> Response:
         log.warning("a notification could not be announced: %s", fault)
         raise HTTPException(503, "the arrival could not be announced; send the notification again") from None
     counted = {dataset: len(uris) for dataset, uris in sorted(known.items())}
-    return JSONResponse({"announced": counted, "ignored": len(others) + sum(len(found[name]) for name in unknown)})
+    reasons = [
+        *(f"{event}: expected an object that was created" for event in notification.ignored),
+        *(f"{uri[:300]}: expected an object under {gateway.lake.join('landing')}/<data set>/" for uri in others),
+        *(f"{uri[:300]}: expected a data set of {', '.join(sorted(gateway.datasets))}" for name in unknown for uri in found[name]),
+    ]
+    return JSONResponse({"announced": counted, "ignored": len(reasons), "reasons": _some(reasons)})
+
+
+def _some(reasons: list[str]) -> list[str]:
+    """Each reason once, the first ones of many."""
+    told = list(dict.fromkeys(reasons))
+    return [*told[:REASONS], *([f"and {len(told) - REASONS} more"] if len(told) > REASONS else [])]
 
 
 async def _ping(_: Request) -> Response:

@@ -20,6 +20,7 @@ from headgate.settings import Arrivals, Settings, load_settings
 from tasks.places import the_lake
 
 log = logging.getLogger("headgate.watcher")
+NAMED = 5
 Announce = Callable[[str, Sequence[str]], None]
 
 
@@ -103,7 +104,13 @@ def _look(watcher: LandingWatcher, settings: Callable[[], Settings], now: float)
         log.warning("could not look: %s", fault)
         return
     for dataset, uris in told.items():
-        log.info("announced %s file(s) of %s: %s", len(uris), dataset, ", ".join(Path(uri).name for uri in uris[:5]))
+        log.info("announced %s file(s) of %s: %s", len(uris), dataset, some_names(uris))
+
+
+def some_names(uris: Sequence[str]) -> str:
+    """The names of the first files, and how many more there are."""
+    names = ", ".join(Path(uri).name for uri in uris[:NAMED])
+    return names + (f" and {len(uris) - NAMED} more" if len(uris) > NAMED else "")
 
 
 def main() -> None:

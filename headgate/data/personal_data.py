@@ -14,6 +14,8 @@ from typing import Any
 import phonenumbers
 from stdnum import iban, luhn
 
+from headgate.errors import BadSettings
+
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,63}\b")
 PHONE = re.compile(r"(?<![\w.,/+-])(?:\+|\(\+?|00|0|\d)[\d\s().\-/]{6,20}\d(?![\w])")
 SEPARATED = re.compile(r"\d[\s().\-/]+\d")
@@ -53,6 +55,16 @@ def personal_data(text: str, regions: Collection[str] = ()) -> dict[str, int]:
     counts = {kind: count(text) for kind, count in KINDS.items()}
     counts |= {"phone": _phones(text, known), "national_id": _national_ids(text, known)}
     return {kind: count for kind, count in sorted(counts.items()) if count}
+
+
+def checked_regions(regions: Collection[str]) -> tuple[str, ...]:
+    """The regions themselves; BadSettings if phonenumbers does not know one of them."""
+    if unknown := sorted({*regions} - phonenumbers.SUPPORTED_REGIONS):
+        raise BadSettings(
+            f"data_checks.phone_regions: expected ISO 3166 codes of countries with phone numbers, such as US or GB, "
+            f"found {', '.join(map(repr, unknown))}"
+        )
+    return tuple(regions)
 
 
 def _has_digits(text: str, least: int = 4) -> bool:

@@ -7,7 +7,7 @@ has when it lands without an id, so that whatever way an annotation comes back, 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
@@ -17,9 +17,10 @@ from headgate.data.version import checked_name
 from headgate.lake import Lake
 from headgate.record import Record
 from headgate.settings import Queue as QueueSettings
+from headgate.settings import QueueReason
 
-Reason = Literal["corrections_disagree", "disagreement", "out_of_scope", "drifted_slice", "low_confidence"]
-REASONS: tuple[Reason, ...] = ("corrections_disagree", "disagreement", "out_of_scope", "drifted_slice", "low_confidence")
+Reason = QueueReason
+REASONS: tuple[Reason, ...] = get_args(Reason)
 TIME = pa.timestamp("us", "UTC")
 TEXTS = ("id", "text", "group_id", "label", "reasons", "told", "state")
 SCHEMA = pa.schema(

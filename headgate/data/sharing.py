@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from headgate.data.conflicts import Policy
 from headgate.errors import BadInput, BadSettings
 from headgate.record import Record
-from headgate.settings import ModelSettings
+from headgate.settings import ModelSettings, policy_fault
 
 
 class IngestRules(Record):
@@ -28,11 +28,9 @@ def ingest_rules(models: Mapping[str, ModelSettings], dataset: str) -> IngestRul
             f"data set {dataset!r}: expected one that a model of headgate.toml reads ({known}), found none that does; "
             f"add a model with dataset = {dataset!r}, or move the files to landing/<data set>/"
         )
-    policies = {name: model.conflicts.policy for name, model in readers.items()}
-    if len(set(policies.values())) > 1:
-        told = ", ".join(f"models.{name}.conflicts.policy = {policy}" for name, policy in sorted(policies.items()))
-        raise BadSettings(f"data set {dataset!r} is read by several models: expected one policy for conflicts, found {told}")
-    return IngestRules(dataset=dataset, labels=_labels(readers.values()), policy=next(iter(policies.values())))
+    if fault := policy_fault(models, dataset):
+        raise BadSettings(fault)
+    return IngestRules(dataset=dataset, labels=_labels(readers.values()), policy=next(iter(readers.values())).conflicts.policy)
 
 
 def _labels(readers: Collection[ModelSettings]) -> tuple[str, ...]:

@@ -15,10 +15,11 @@ from headgate.model import lexical
 from headgate.model.artifact import sha256_file
 from headgate.model.bundle import FORMAT_VERSION, MANIFEST, Bundle, open_bundle
 from headgate.model.engine import EIGHT_BITS, NO_ROWS, REFERENCE, Choice, Row, choose_engine
+from headgate.model.example_messages import EXAMPLES
 from headgate.model.export import reference_logits, write_reference
 from headgate.model.filters import FilterConfig, pre_score
 from headgate.model.private_packages import add_private
-from headgate.model.runtime import Message, Runtime, open_session, softmax
+from headgate.model.runtime import Runtime, open_session, softmax
 from headgate.model.saved import read_record
 from headgate.model.sbom import write_sbom
 from headgate.model.serving_lock import serving_lock, written
@@ -26,18 +27,6 @@ from headgate.model.wheel import build_wheel
 
 MAX_PROBABILITY_CHANGE = 1e-4
 RECORDED_DECIMALS = 4
-
-EXAMPLES = (
-    Message("Yes, Thursday at three works for me. Please send an invitation."),
-    Message("Too expensive for us this year, sorry."),
-    Message("Bitte melden Sie sich im Herbst noch einmal, im Moment haben wir keine Zeit dafür."),
-    Message("Our IT lead looks after that.\n\nOn Tue, 3 Mar 2026 at 10:12, Kim Lee <kim@example.com> wrote:\n> Are you free for a call?"),
-    Message("I am away until Monday.", {"Auto-Submitted": "auto-replied"}),
-    Message("Thanks!", {"Auto-Submitted": "no", "Subject": "Re: a question"}),
-    Message("?"),
-    Message("   \n "),
-    Message("We have looked at it from every side, and every side has its own story to tell. " * 40),
-)
 
 
 def wrap(

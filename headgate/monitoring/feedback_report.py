@@ -21,9 +21,13 @@ def lines(collected: Collected, filled: Filled) -> Iterator[str]:
     yield f"queue: {filled.answers} answer(s) read, {filled.added} text(s) added, {filled.annotated} annotated meanwhile"
     if filled.waiting:
         yield f"queue now{_told(filled.waiting)}"
-    for count, what in ((filled.without_text, "texts are not kept by the log"), (filled.in_regression_set, "stand in the regression set")):
+    for count, what in (
+        (filled.without_text, "whose texts are not kept by the log"),
+        (filled.in_regression_set, "that stand in the regression set"),
+        (filled.own_messages, "that Headgate itself sends to test endpoints"),
+    ):
         if count:
-            yield f"not queued: {count} whose {what}" if what.startswith("texts") else f"not queued: {count} that {what}"
+            yield f"not queued: {count} {what}"
 
 
 def _told(counts: Mapping[str, int]) -> str:

@@ -2,9 +2,11 @@
 
 Reasons: champion and challenger or shadow answered one text differently; the score is low; the text is unlike the training data; its slice
 drifted; users corrected it and do not agree. Only texts that the log keeps in full can be put in, never those of the regression set,
-and none that is annotated already, but for those whose only labels are corrections that disagree.
+none that is annotated already, but for those whose only labels are corrections that disagree, and none of the messages that Headgate itself
+sends to test an endpoint.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +19,8 @@ from headgate.data.queue import REASONS, Queue, QueuedText, Reason
 from headgate.data.table import DatasetTable
 from headgate.data.text_ids import Frozen, annotated, text_group, text_id
 from headgate.lake import Lake
+from headgate.model.example_messages import EXAMPLES
+from headgate.model.filters import normalise
 from headgate.monitoring.feedback_ledger import COUNTED, Entry, Ledger
 from headgate.monitoring.prediction_log import Prediction, keep_offsets, new_lines, prediction_of, read_offsets
 from headgate.record import Record
@@ -26,6 +30,8 @@ from headgate.settings import Queue as QueueSettings
 LEAST_NEED = 0.05
 OVERLAP_PARTS = 1  # a text's other answer may have been shipped one round earlier
 VERSION = "dataset version"
+OWN_TEXTS = frozenset(normalise(example.text) for example in EXAMPLES)
+OWN_HASHES = frozenset(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in OWN_TEXTS)
 Drifted = Callable[[Prediction], bool]
 
 
@@ -38,6 +44,7 @@ class Filled(Record):
     annotated: int = 0
     without_text: int = 0
     in_regression_set: int = 0
+    own_messages: int = 0
     waiting: dict[str, int] = Field(default_factory=dict)
 
     @property
@@ -52,7 +59,8 @@ def fill(lake: Lake, model: str, settings: ModelSettings, now: datetime, drifted
     offsets = read_offsets(lake, offsets_key)
     look_back = settings.feedback.look_back_days
     lines, reached = new_lines(lake, "predictions", model, offsets, now.date(), look_back, overlap=OVERLAP_PARTS)
-    answers = [prediction_of(line) for line in lines]
+    read = [prediction_of(line) for line in lines]
+    answers = [answer for answer in read if not is_own(answer)]
     found = worth_labelling(answers, settings.queue, now, drifted)
     found += disagreeing(Ledger(lake, model).of_days(f"{now - timedelta(days=back):%Y-%m-%d}" for back in range(look_back)), now)
     texts = queue.news(joined(found))
@@ -64,13 +72,19 @@ def fill(lake: Lake, model: str, settings: ModelSettings, now: datetime, drifted
     keep_offsets(lake, offsets_key, reached | {VERSION: version})
     return Filled(
         model=model,
-        answers=len(answers),
+        answers=len(read),
         added=added,
         annotated=closed,
         without_text=sum(answer.text is None and bool(_reasons(answer, settings.queue, drifted)) for answer in answers),
         in_regression_set=frozen,
+        own_messages=len(joined(worth_labelling(filter(is_own, read), settings.queue, now, drifted))),
         waiting=dict(Counter(row.reason for row in queue.rows("open"))) if added or closed else {},
     )
+
+
+def is_own(answer: Prediction) -> bool:
+    """Whether the text is one of Headgate's own, which the endpoint test sends; by its hash where the log keeps that alone. Pure."""
+    return answer.hash in OWN_HASHES if answer.text is None else answer.text in OWN_TEXTS
 
 
 def worth_labelling(

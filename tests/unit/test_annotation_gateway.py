@@ -238,8 +238,20 @@ def test_an_object_stores_notification_is_passed_on_and_asked_for_again_while_pr
     prefect.up = True
     by_password = {"Authorization": "Basic " + base64.b64encode(f"headgate:{TOKEN}".encode()).decode()}
     answer = client.post("/landing/s3", json=body, headers=by_password)
-    assert (answer.status_code, answer.json()) == (200, {"announced": {"replies": 1}, "ignored": 2})
+    reasons = [
+        f"s3://{s3_uri.split('/')[2]}/lake/x: expected an object under {s3_uri}/landing/<data set>/",
+        f"{s3_uri}/landing/reples/b.csv: expected a data set of replies, tickets",
+    ]
+    assert (answer.status_code, answer.json()) == (200, {"announced": {"replies": 1}, "ignored": 2, "reasons": reasons})
     assert prefect.events == [("replies", [f"{s3_uri}/landing/replies/a.csv"])]
+
+
+def test_events_that_write_nothing_are_ignored_with_the_reason(client: TestClient) -> None:
+    removed = client.post("/landing/s3", json={"Records": [{"eventName": "ObjectRemoved:Delete"}] * 2}, headers=BEARER)
+    reasons = ["ObjectRemoved:Delete: expected an object that was created"]
+    assert removed.json() == {"announced": {}, "ignored": 2, "reasons": reasons}
+    many = client.post("/landing/s3", json=notification(*(f"{number}.csv" for number in range(13))), headers=BEARER).json()
+    assert (many["ignored"], len(many["reasons"]), many["reasons"][-1]) == (13, 11, "and 3 more")
 
 
 def test_it_says_that_it_lives_without_a_secret(client: TestClient) -> None:

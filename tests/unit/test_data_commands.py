@@ -154,6 +154,15 @@ def test_vacuum_refuses_versions_that_are_held_and_to_work_without_knowing_the_r
     )
 
 
+def test_the_quarantine_of_an_unknown_data_set_is_refused_with_the_known_ones(
+    home: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("quarantine", "list", "replies") == ""
+    told = "headgate: no model of headgate.toml reads the data set 'nobody'; known data sets: replies\n"
+    assert fault_of(monkeypatch, capsys, "quarantine", "list", "nobody") == told
+    assert fault_of(monkeypatch, capsys, "quarantine", "nobody") == told
+
+
 def test_refused_rows_are_listed_fixed_and_released(home: Lake, tmp_path: Path) -> None:
     lines = [{"id": "a", "text": "A", "label": "x"}, {"id": "b", "text": "B", "label": "new"}, {"id": "c", "text": "C", "label": "late"}]
     (tmp_path / "day0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

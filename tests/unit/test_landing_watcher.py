@@ -10,7 +10,7 @@ from headgate.data.landing import land, pending, unread
 from headgate.errors import BadSettings, Unavailable
 from headgate.lake import FolderLake
 from headgate.settings import Arrivals, Settings
-from stack.landing_watcher import LandingWatcher, is_due, run, wakes
+from stack.landing_watcher import LandingWatcher, is_due, run, some_names, wakes
 
 ROW = '{"text": "yes", "label": "positive"}\n'
 
@@ -154,3 +154,9 @@ def test_a_broken_headgate_toml_stops_nothing(lake: FolderLake, caplog: pytest.L
     with pytest.raises(Stopped):
         run(LandingWatcher(lake, Server(), Arrivals(settle_s=0.01, look_every_s=0.01)), settings)
     assert [record.getMessage() for record in caplog.records] == ["could not look: headgate.toml is not TOML"]
+
+
+def test_of_many_files_the_first_are_named_and_the_others_counted() -> None:
+    uris = [f"/lake/landing/replies/{number}.csv" for number in range(7)]
+    assert some_names(uris[:5]) == "0.csv, 1.csv, 2.csv, 3.csv, 4.csv"
+    assert some_names(uris) == "0.csv, 1.csv, 2.csv, 3.csv, 4.csv and 2 more"

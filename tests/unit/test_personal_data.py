@@ -4,7 +4,8 @@ import pytest
 
 from headgate.data.encoding_damage import is_damaged
 from headgate.data.label_names import misspelt
-from headgate.data.personal_data import personal_data
+from headgate.data.personal_data import checked_regions, personal_data
+from headgate.errors import BadSettings
 
 REGIONS = ("US", "GB")
 
@@ -73,3 +74,12 @@ def test_another_label_is_none_of_them(label: str) -> None:
 def test_digits_and_short_words_tell_labels_apart_and_new_ones_are_compared_with_one_another() -> None:
     assert misspelt(["plan a", "plan b", "level1", "level2", "yes", "yet"], []) == []
     assert misspelt(["Refund", "refund"], []) == [("refund", "Refund")]
+
+
+def test_a_region_without_phone_numbers_is_refused() -> None:
+    assert checked_regions(("US", "GB")) == ("US", "GB")
+    with pytest.raises(BadSettings) as told:
+        checked_regions(("US", "UK", "AA"))
+    assert str(told.value) == (
+        "data_checks.phone_regions: expected ISO 3166 codes of countries with phone numbers, such as US or GB, found 'AA', 'UK'"
+    )

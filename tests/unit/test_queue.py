@@ -1,5 +1,6 @@
 """Which texts come into the queue, in which order they leave it, and that what comes back meets its row."""
 
+import hashlib
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +19,12 @@ from headgate.data.queue_export import exported
 from headgate.data.queue_order import in_order
 from headgate.data.rows import parse_row
 from headgate.data.table import DatasetTable
+from headgate.data.text_ids import text_group
 from headgate.lake import Lake
-from headgate.monitoring.feedback import collect
+from headgate.model.example_messages import EXAMPLES
+from headgate.model.filters import normalise
+from headgate.monitoring.feedback import Collected, collect
+from headgate.monitoring.feedback_report import lines
 from headgate.monitoring.queueing import Filled, fill
 from headgate.settings import ModelSettings
 from headgate.settings import Queue as QueueSettings
@@ -91,6 +96,24 @@ def test_annotated_frozen_and_unkept_texts_never_come_in(folder_lake: Lake) -> N
     found = filled(folder_lake)
     assert (found.added, found.in_regression_set, found.without_text) == (0, 1, 1)
     assert queued(folder_lake) == {}
+
+
+@pytest.mark.parametrize("kept", ["text", "hash", "nothing"])
+def test_messages_of_the_endpoint_test_never_come_in_whatever_the_log_keeps_of_them(folder_lake: Lake, kept: str) -> None:
+    for example in EXAMPLES:
+        text = normalise(example.text)
+        fields = {"text": text} if kept == "text" else {"text": None}
+        if kept == "hash":
+            fields["hash"] = hashlib.sha256(text.encode()).hexdigest()
+        predicted(folder_lake, text, **{"score": 0.1} | fields)
+        predicted(folder_lake, text, **{"cohort": "challenger", "label": "positive", "release": "r2"} | fields)
+    predicted(folder_lake, "from a customer", score=0.1)
+    found = filled(folder_lake)
+    assert queued(folder_lake) == {"from a customer": ("low_confidence",)}
+    assert (found.added, found.without_text) == (1, 0 if kept != "nothing" else len(EXAMPLES))
+    assert found.own_messages == (len({text_group(example.text) for example in EXAMPLES}) if kept == "text" else 0)
+    told = list(lines(Collected(model=MODEL, dataset="replies"), found))
+    assert ("not queued: 9 that Headgate itself sends to test endpoints" in told) == (kept == "text")
 
 
 def test_a_text_that_stands_in_another_mail_too_comes_in_once(folder_lake: Lake) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from headgate.errors import BadSettings
-from headgate.settings import Settings, Stage, TrafficRouting, Train, load_settings
+from headgate.settings import Queue, Settings, Stage, TrafficRouting, Train, load_settings
 
 REPLIES = """
 [models.replies]
@@ -192,3 +192,26 @@ def test_settings_cannot_be_changed_after_reading(read: Callable[[str], Settings
 
 def test_settings_are_read_once(read: Callable[[str], Settings]) -> None:
     assert read(REPLIES) is read('lake = "changed"')
+
+
+def test_shares_of_unknown_reasons_or_of_more_than_a_batch_are_refused(read: Callable[[str], Settings]) -> None:
+    shares = "shares = { disagreement = 0.7, low_confidence = 0.6, lowconfidence = 0.2 }"
+    assert fault_of(read, f"{REPLIES}[models.replies.queue]\n{shares}\n").splitlines() == [
+        "headgate.toml has 1 fault(s):",
+        "  models.replies.queue: Value error, shares: expected the reasons corrections_disagree, disagreement, out_of_scope, "
+        "drifted_slice, low_confidence, found 'lowconfidence'; expected at most 1 in all, found 1.5 "
+        "(found {'shares': {'disagreement': 0.7, 'low_confidence': 0.6, 'lowconfidence': 0.2}})",
+    ]
+
+
+def test_shares_may_fill_the_whole_batch() -> None:
+    assert sum(Queue(shares={"disagreement": 0.1, "out_of_scope": 0.2, "low_confidence": 0.7}).shares.values()) == pytest.approx(1)
+
+
+def test_two_models_of_one_data_set_agree_about_conflicts(read: Callable[[str], Settings]) -> None:
+    text = REPLIES + '[models.urgent]\ndataset = "replies"\nconflicts = { policy = "majority" }\n'
+    assert fault_of(read, text).splitlines() == [
+        "headgate.toml has 1 fault(s):",
+        "  models: Value error, data set 'replies' is read by several models: expected one policy for conflicts, found "
+        "models.replies.conflicts.policy = latest, models.urgent.conflicts.policy = majority",
+    ]
