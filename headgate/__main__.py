@@ -9,7 +9,7 @@ def main() -> None:
         from headgate.serving.__main__ import main as serve
 
         sys.exit(serve(sys.argv[2:], program="headgate serve", name="headgate"))
-    from headgate.cli import main as other
+    from headgate.cli import main_of_process as other
 
     other()
 

@@ -54,17 +54,18 @@ def _setting(name: str, metavar: str | None = None) -> OptionInfo:
     return found
 
 
-def main() -> None:
-    """Run the command line; an error of ours is one message and exit status 1, never a traceback."""
+def main_of_process() -> None:
+    """Run the command line as all that this process does, which ends with it."""
     try:
-        _run()
+        main()
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             _leave(end.code or 0)
         raise
 
 
-def _run() -> None:
+def main() -> None:
+    """Run the command line; an error of ours is one message and exit status 1, never a traceback."""
     _add_commands_of_the_checkout(sys.argv[1:])
     try:
         app(prog_name="headgate")

@@ -221,7 +221,7 @@ def test_commands_of_rooms_that_are_not_here_are_left_out(monkeypatch: pytest.Mo
 
 
 def test_a_command_that_touched_tables_keeps_its_status_its_output_and_its_last_rites(tmp_path: Path) -> None:
-    program = "import atexit, sys, deltalake; atexit.register(print, 'tidied up'); from headgate.cli import main; main()"
+    program = "import atexit, sys, deltalake; atexit.register(print, 'tidied up'); from headgate.__main__ import main; main()"
     for given, status, told in ((["data", "list"], 0, "no version yet"), (["data", "list", "nosuch"], 1, "no [models.nosuch]")):
         done = subprocess.run(
             [sys.executable, "-c", program, *given],
