@@ -63,7 +63,7 @@ def export(
     settings, now = load_settings().model(name).queue, datetime.now(UTC)
     again = None if again_after_days is None else timedelta(days=again_after_days)
     batch = queue.next_batch(settings, limit or settings.batch, now, again)
-    text = exported(batch, form, name)
+    text = exported(batch, form, name, now)
     if out is None:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -1,11 +1,13 @@
 """Queued texts as annotators' tools read them. What comes back lands like any annotation and meets its row by its id.
 
 Label Studio: tasks with a prediction, <https://labelstud.io/guide/predictions>; the labelling interface needs a Choices control named
-`label` for a Text named `text`. JSON Lines: fill in `label`, delete the lines that you leave out, and land the file.
+`label` for a Text named `text`. JSON Lines: fill in `label`, delete the lines that you leave out, and land the file; its rows are dated as
+they were given out, so that a label counts over any correction from before.
 """
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Literal
 
 from headgate.data.queue import QueuedText
@@ -13,11 +15,11 @@ from headgate.data.queue import QueuedText
 Format = Literal["label-studio", "jsonl"]
 
 
-def exported(texts: Iterable[QueuedText], form: Format, model: str) -> str:
-    """The texts in one of the formats, in their order."""
+def exported(texts: Iterable[QueuedText], form: Format, model: str, at: datetime) -> str:
+    """The texts in one of the formats, in their order; `at` is when they are given out."""
     if form == "label-studio":
         return json.dumps([_task(text, model) for text in texts], indent=1, ensure_ascii=False) + "\n"
-    return "".join(json.dumps(_line(text), ensure_ascii=False) + "\n" for text in texts)
+    return "".join(json.dumps(_line(text, at), ensure_ascii=False) + "\n" for text in texts)
 
 
 def _task(text: QueuedText, model: str) -> dict[str, Any]:
@@ -31,9 +33,9 @@ def _task(text: QueuedText, model: str) -> dict[str, Any]:
     return task
 
 
-def _line(text: QueuedText) -> dict[str, Any]:
+def _line(text: QueuedText, at: datetime) -> dict[str, Any]:
     told = {"suggested": text.label, "score": text.score, "why": why(text)}
-    return {"id": text.id, "group_id": text.group_id, "text": text.text, "label": None} | told
+    return {"id": text.id, "group_id": text.group_id, "text": text.text, "label": None, "annotated_at": at.isoformat()} | told
 
 
 def why(text: QueuedText) -> str:

@@ -133,7 +133,7 @@ def test_label_studio_sends_the_same_row_back_and_it_leaves_the_queue(folder_lak
     predicted(folder_lake, "too dear for us", score=0.2)
     filled(folder_lake)
     batch = Queue(folder_lake, MODEL).next_batch(SETTINGS.queue, 10, NOW)
-    (task,) = json.loads(exported(batch, "label-studio", MODEL))
+    (task,) = json.loads(exported(batch, "label-studio", MODEL, NOW))
     assert task["predictions"][0]["result"][0]["value"] == {"choices": ["other"]}
     Queue(folder_lake, MODEL).export(batch, NOW)
     assert Queue(folder_lake, MODEL).next_batch(SETTINGS.queue, 10, NOW) == []
@@ -151,7 +151,7 @@ def test_label_studio_sends_the_same_row_back_and_it_leaves_the_queue(folder_lak
 def test_json_lines_land_once_their_labels_are_filled_in(folder_lake: Lake) -> None:
     predicted(folder_lake, "one", score=0.2)
     filled(folder_lake)
-    line = json.loads(exported(Queue(folder_lake, MODEL).rows(), "jsonl", MODEL))
+    line = json.loads(exported(Queue(folder_lake, MODEL).rows(), "jsonl", MODEL, NOW))
     assert (line["label"], line["suggested"]) == (None, "other")
     (row,) = parse_file("batch.jsonl", json.dumps(line | {"label": "positive"}).encode(), SETTINGS.labels).rows
     (waiting,) = Queue(folder_lake, MODEL).rows()
