@@ -227,10 +227,13 @@ def _change_line(change: "RowChange") -> str:
 
 
 def _history_line(past: dict[str, Any]) -> str:
+    from headgate.data.rows import EPOCH
+
     if past["removed"]:
         return f"version {past['version']}: removed"
     who = past["annotator"] or "somebody"
-    return f"version {past['version']}: {past['label']}, {past['source']} by {who}, {past['annotated_at']:%Y-%m-%d %H:%M} UTC"
+    when = "no time given" if past["annotated_at"] == EPOCH else f"{past['annotated_at']:%Y-%m-%d %H:%M} UTC"
+    return f"version {past['version']}: {past['label']}, {past['source']} by {who}, {when}"
 
 
 def clipped(text: str, limit: int | None = SHOWN_TEXT) -> str:

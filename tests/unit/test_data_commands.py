@@ -97,6 +97,11 @@ def test_show_tells_a_row_and_its_history(home: Lake) -> None:
     assert run("show", "a", "--history") == "version 0: x, annotation by ada, 2026-01-01 00:00 UTC\n    text a\n" + now
 
 
+def test_a_row_without_a_time_is_shown_without_one(home: Lake) -> None:
+    DatasetTable(home, "replies").merge([row("a", annotated_at=None)])
+    assert run("show", "a", "--history") == "version 0: x, annotation by ada, no time given\n    text a\n"
+
+
 def test_restore_asks_and_makes_a_new_version(home: Lake) -> None:
     table = table_with_history(home)
     said = "replies, version 4 -> content of version 1: 0 rows added, 2 rows corrected, 1 rows removed\n"
