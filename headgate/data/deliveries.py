@@ -7,6 +7,7 @@ Nothing that a payload names is ever fetched.
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from headgate.data import argilla, label_studio
@@ -72,9 +73,9 @@ def from_argilla(payload: Mapping[str, Any]) -> Delivery:
     return _landed("argilla", [_record(response, record)], argilla.convert_record)
 
 
-def from_rows(body: bytes, labels: Collection[str] = ()) -> Delivery:
+def from_rows(body: bytes, labels: Collection[str] = (), now: datetime | None = None) -> Delivery:
     """Rows of a tool of one's own, in any text format that the ingest reads; BadInput lists every row that would be refused."""
-    judged = judge_file("body", body, labels)
+    judged = judge_file("body", body, labels, now or datetime.now(UTC))
     if judged.bad:
         faults = [str(row).removeprefix("body, ").removeprefix("body: ") for row in judged.bad]
         more = [f"and {len(faults) - SHOWN_FAULTS} more"] if len(faults) > SHOWN_FAULTS else []

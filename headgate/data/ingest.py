@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -30,6 +31,7 @@ __all__ = ["IngestResult", "ingest", "quarantined"]
 
 SHOWN_BAD_ROWS = 10
 SHOWN_CONFLICTS = 10
+SHOWN_OUTDATED = 5
 VOTES = pa.schema(
     [(name, pa.string()) for name in ("id", "text", "label", "annotator", "source", "arrived")]
     + [("annotated_at", pa.timestamp("us", "UTC"))]
@@ -38,6 +40,14 @@ Parsed = list[tuple[LandedFile, ParsedFile]]
 Done = Sequence[tuple[LandedFile, ParsedFile | PlainFile]]
 
 Merged = tuple[Done, list[MergeResult], tuple[Conflict, ...]]
+
+
+class Rules(NamedTuple):
+    """What rows are judged by: the labels that may stand (none: any), who wins where annotators disagree, and the time that it is."""
+
+    labels: Collection[str]
+    policy: Policy
+    now: datetime
 
 
 class IngestResult(BaseModel):
@@ -58,15 +68,18 @@ class IngestResult(BaseModel):
     conflicts: tuple[Conflict, ...] = ()
 
 
-def ingest(lake: Lake, dataset: str, labels: Collection[str] = (), conflicts: Policy = "latest") -> IngestResult:
+def ingest(
+    lake: Lake, dataset: str, labels: Collection[str] = (), conflicts: Policy = "latest", now: datetime | None = None
+) -> IngestResult:
     """Merge every pending file of a data set; with labels given, rows with any other label are quarantined.
 
-    Where annotators disagree about a text the policy `conflicts` decides, and the result tells each disagreement.
+    Where annotators disagree about a text the policy `conflicts` decides, and the result tells each disagreement. Rows annotated later than
+    `now` (None: the clock's time), with an allowance for other clocks, are quarantined: such a row would win over every later annotation.
     """
     land_decided(lake, dataset)
     landed, copies = pending_and_copies(lake, dataset)
     with _no_collection():
-        return _ingested(lake, dataset, landed, copies, labels, conflicts)
+        return _ingested(lake, dataset, landed, copies, Rules(labels, conflicts, now or datetime.now(UTC)))
 
 
 @contextmanager
@@ -81,12 +94,8 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _ingested(
-    lake: Lake, dataset: str, landed: list[LandedFile], copies: list[LandedFile], labels: Collection[str], conflicts: Policy
-) -> IngestResult:
-    files, merges, disagreements = _by_columns(lake, dataset, landed, labels, conflicts) or _by_rows(
-        lake, dataset, landed, labels, conflicts
-    )
+def _ingested(lake: Lake, dataset: str, landed: list[LandedFile], copies: list[LandedFile], rules: Rules) -> IngestResult:
+    files, merges, disagreements = _by_columns(lake, dataset, landed, rules) or _by_rows(lake, dataset, landed, rules)
     quarantine(lake, dataset, [(file.sha256, file.landed_at, row) for file, parsed in files for row in parsed.bad])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda done: _record(lake, dataset, *done), files))
@@ -94,25 +103,25 @@ def _ingested(
     return _result(dataset, files, merges, DatasetTable(lake, dataset).latest(), disagreements)
 
 
-def _by_rows(lake: Lake, dataset: str, landed: list[LandedFile], labels: Collection[str], policy: Policy) -> Merged:
-    judged = [judge_file(file.name, file.data, labels) for file in landed]
+def _by_rows(lake: Lake, dataset: str, landed: list[LandedFile], rules: Rules) -> Merged:
+    judged = [judge_file(file.name, file.data, rules.labels, rules.now) for file in landed]
     arrived = [(file.arrived, one) for file, one in zip(landed, judged, strict=True)]
     held = _held(lake, dataset, (good.row.text for file in judged for good in file.good))
-    settled, disagreements = settle(policy, arrived, held)
+    settled, disagreements = settle(rules.policy, arrived, held)
     files: Parsed = [(file, one_row_an_id(one)) for file, one in zip(landed, settled, strict=True)]
     table = DatasetTable(lake, dataset)
     return files, [table.merge_arrivals(rows) for rows in _rounds(files)], disagreements
 
 
-def _by_columns(lake: Lake, dataset: str, landed: list[LandedFile], labels: Collection[str], policy: Policy) -> Merged | None:
+def _by_columns(lake: Lake, dataset: str, landed: list[LandedFile], rules: Rules) -> Merged | None:
     """The quick way to the same: only where all rows of all files are plain and new, each has an id of its own, and nobody disagrees."""
     files: list[tuple[LandedFile, PlainFile]] = []
     for file in landed:
-        if (found := plain_file(file.name, file.data, labels)) is None:
+        if (found := plain_file(file.name, file.data, rules.labels, rules.now)) is None:
             return None
         files.append((file, found))
     ids = [row_id for _, found in files for row_id in found.rows]
-    if not ids or len(set(ids)) < len(ids) or _contested(lake, dataset, files, policy):
+    if not ids or len(set(ids)) < len(ids) or _contested(lake, dataset, files, rules.policy):
         return None
     merged = DatasetTable(lake, dataset).append_new(*as_table([(file.arrived, found) for file, found in files]))
     return None if merged is None else (files, [merged], ())
@@ -172,10 +181,10 @@ def _record(lake: Lake, dataset: str, file: LandedFile, parsed: ParsedFile | Pla
 def _result(
     dataset: str, files: Done, merges: list[MergeResult], latest: DataVersion | None, conflicts: tuple[Conflict, ...]
 ) -> IngestResult:
-    outdated = sum(merge.outdated for merge in merges)
+    outdated = [row_id for merge in merges for row_id in merge.outdated]
     notices = [notice for _, parsed in files for notice in _notices(parsed)]
     if outdated:
-        notices.append(f"{outdated} row(s) changed nothing: {dataset} holds a later annotation of the same id")
+        notices.append(f"{len(outdated)} row(s) changed nothing: {dataset} holds a later annotation of the same id: {_first(outdated)}")
     notices += _disagreements(conflicts)
     return IngestResult(
         dataset=dataset,
@@ -184,7 +193,7 @@ def _result(
         files=len(files),
         added=sum(merge.added for merge in merges),
         corrected=sum(merge.corrected for merge in merges),
-        unchanged=sum(merge.unchanged + merge.outdated for merge in merges),
+        unchanged=sum(merge.unchanged + len(merge.outdated) for merge in merges),
         quarantined=sum(len(parsed.bad) for _, parsed in files),
         notices=tuple(notices),
         conflicts=conflicts,
@@ -197,6 +206,13 @@ def _notices(parsed: ParsedFile | PlainFile) -> list[str]:
     if more := len(parsed.bad) - len(shown):
         shown.append(f"{parsed.name}: {more} more row(s) in quarantine")
     return [*parsed.notices, *shown]
+
+
+def _first(ids: Sequence[str]) -> str:
+    """The first ids, each once, and how many more there are."""
+    known = list(dict.fromkeys(ids))
+    more = len(known) - SHOWN_OUTDATED
+    return ", ".join(map(repr, known[:SHOWN_OUTDATED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _disagreements(conflicts: tuple[Conflict, ...]) -> list[str]:

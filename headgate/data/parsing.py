@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from headgate.data.files import RawRow, read_file
-from headgate.data.rows import Annotation, parse_row
+from headgate.data.rows import AHEAD, Annotation, parse_row
 from headgate.errors import BadInput, NotFound
 
 REPEATED = "repeat another row exactly and count once"
@@ -63,15 +64,15 @@ def parse_file(name: str, data: bytes, labels: Collection[str] = ()) -> ParsedFi
     return one_row_an_id(judge_file(name, data, labels))
 
 
-def judge_file(name: str, data: bytes, labels: Collection[str] = ()) -> JudgedFile:
-    """Judge every row of a file by itself: two rows of one id are both good."""
+def judge_file(name: str, data: bytes, labels: Collection[str] = (), now: datetime | None = None) -> JudgedFile:
+    """Judge every row of a file by itself: two rows of one id are both good. With `now` given, a time well beyond it is a fault."""
     good: list[GoodRow] = []
     bad: list[BadRow] = []
     extra: set[str] = set()
     file = read_file(name, data)
     for raw in file.rows:
         try:
-            good.append(GoodRow(raw.line, _judged(raw, labels), raw.text))
+            good.append(GoodRow(raw.line, _judged(raw, labels, now), raw.text))
             if raw.raw and not KNOWN.issuperset(raw.raw):
                 extra |= raw.raw.keys() - KNOWN
         except BadInput as fault:
@@ -94,12 +95,21 @@ def read_rows(path: Path, labels: Collection[str] = ()) -> ParsedFile:
     return parsed
 
 
-def _judged(raw: RawRow, labels: Collection[str]) -> Annotation:
+def _judged(raw: RawRow, labels: Collection[str], now: datetime | None) -> Annotation:
     if raw.raw is None:
         raise BadInput(raw.fault or "unreadable")
-    row = parse_row(raw.raw)
+    return admitted(parse_row(raw.raw), labels, now)
+
+
+def admitted(row: Annotation, labels: Collection[str], now: datetime | None) -> Annotation:
+    """The row; BadInput if its label is none of those given, or if its time is so far beyond `now` that no later annotation could win."""
+    faults = []
     if labels and row.label not in labels:
-        raise BadInput(f"label: unknown {row.label!r}; expected one of {', '.join(sorted(labels))}")
+        faults.append(f"label: unknown {row.label!r}; expected one of {', '.join(sorted(labels))}")
+    if now is not None and row.annotated_at > now + AHEAD:
+        faults.append(f"annotated_at: expected a time not in the future, found {row.annotated_at.isoformat()}")
+    if faults:
+        raise BadInput("; ".join(faults))
     return row
 
 

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from headgate.data.json_rows import is_export
 from headgate.data.ordering import order_of
 from headgate.data.parsing import KNOWN, BadRow
 from headgate.data.raw import MAX_LINE_CHARACTERS
-from headgate.data.rows import EPOCH, FIELDS, SOURCES, plain_id, plain_name, plain_time, split_of
+from headgate.data.rows import AHEAD, EPOCH, FIELDS, SOURCES, plain_id, plain_name, plain_time, split_of
 from headgate.data.table import SCHEMA
 
 NOT_HERE = (b"\x00", b"\\u0000", b"\\u0022")
@@ -47,8 +48,8 @@ class PlainFile:
         return self.columns["id"]
 
 
-def plain_file(name: str, data: bytes, labels: Collection[str] = ()) -> PlainFile | None:
-    """The columns of a file all whose rows are plain and good, None for any other; with labels given, any other label is none of these."""
+def plain_file(name: str, data: bytes, labels: Collection[str] = (), now: datetime | None = None) -> PlainFile | None:
+    """The columns of a file all whose rows are plain and good, None for any other; what is good is as for `parsing.judge_file`."""
     if not data.startswith(b"{") or any(part in data for part in NOT_HERE):
         return None
     try:
@@ -57,6 +58,7 @@ def plain_file(name: str, data: bytes, labels: Collection[str] = ()) -> PlainFil
         if is_export(rows[0]) or not _whole(data, rows, names):
             return None
         columns = _columns(rows, labels)
+        _not_ahead(columns, now)
     except (_NotPlain, orjson.JSONDecodeError):
         return None
     extra = ", ".join(sorted(names - KNOWN))
@@ -103,6 +105,11 @@ def _columns(rows: list[dict[str, Any]], labels: Collection[str]) -> Columns:
     found["annotator"] = _each(annotator, lambda value: plain_name(value) if value else "")
     found["annotated_at"] = _each(at, lambda value: plain_time(value) if value else EPOCH)
     return found | {"headers": list(map(_headers, headers))}
+
+
+def _not_ahead(columns: Columns, now: datetime | None) -> None:
+    if now is not None and max(columns["annotated_at"]) > now + AHEAD:
+        raise _NotPlain
 
 
 def _each(values: list[Any], convert: Callable[[Any], Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from headgate.data.files import read_annotations
 from headgate.data.landing import LandedFile, ingested_key, landed
+from headgate.data.parsing import admitted
 from headgate.data.quarantine import decided, decisions, with_ids
 from headgate.data.rows import Annotation, parse_row
 from headgate.errors import BadInput, NotFound, Refused
@@ -48,7 +49,7 @@ def fix(
         raise BadInput(f"row {refused}: expected --label or --text or both, found neither; say what is right")
     if (before := _before(lake, dataset, refused)) is None:
         raw = {**(_original(lake, dataset, refused) or {}), **changed, "source": "correction", "annotator": by, "annotated_at": at}
-        return _decide(lake, dataset, Decision(id=refused, action="fix", by=by, at=at, row=_judged(refused, raw, labels)))
+        return _decide(lake, dataset, Decision(id=refused, action="fix", by=by, at=at, row=_judged(refused, raw, labels, at)))
     if before.action != "fix" or any(getattr(before.row, name) != value for name, value in changed.items()):
         raise Refused(_decided_otherwise(before))
     return _decide(lake, dataset, before)
@@ -60,7 +61,7 @@ def release(lake: Lake, dataset: str, refused: str, by: str, at: datetime, label
         raw = _original(lake, dataset, refused)
         if raw is None:
             raise BadInput(f"row {refused}: expected a row that can be read, found none; give both --label and --text to fix it")
-        return _decide(lake, dataset, Decision(id=refused, action="release", by=by, at=at, row=_judged(refused, raw, labels)))
+        return _decide(lake, dataset, Decision(id=refused, action="release", by=by, at=at, row=_judged(refused, raw, labels, at)))
     if before.action != "release":
         raise Refused(_decided_otherwise(before))
     return _decide(lake, dataset, before)
@@ -118,14 +119,11 @@ def _original(lake: Lake, dataset: str, refused: str) -> dict[str, Any] | None:
     return None
 
 
-def _judged(refused: str, raw: Mapping[str, Any], labels: Collection[str]) -> Annotation:
+def _judged(refused: str, raw: Mapping[str, Any], labels: Collection[str], at: datetime) -> Annotation:
     try:
-        row = parse_row(raw)
+        return admitted(parse_row(raw), labels, at)
     except BadInput as fault:
         raise BadInput(f"row {refused} would be refused again: {fault}") from None
-    if labels and row.label not in labels:
-        raise BadInput(f"row {refused} would be refused again: label: unknown {row.label!r}; expected one of {', '.join(sorted(labels))}")
-    return row
 
 
 def _decided_otherwise(before: Decision) -> str:

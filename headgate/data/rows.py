@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,7 @@ Split = Literal["train", "valid"]
 Source = Literal["annotation", "correction", "import"]
 VALID_PERCENT = 10
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(hours=1)  # how much another machine's clock may be ahead
 SOURCES = frozenset(get_args(Source))
 MAX_NAME = 200
 MODULUS = 2**128

@@ -30,7 +30,7 @@ CHANGES = pa.schema([*SCHEMA, ("_change_type", pa.string()), ("_commit_version",
 
 
 class MergeResult(BaseModel):
-    """What a merge did; `version == previous` where nothing changed. An outdated row is older than the one in the table."""
+    """What a merge did; `version == previous` where nothing changed. outdated: ids of rows that are older than the one in the table."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,7 +40,7 @@ class MergeResult(BaseModel):
     corrected: int = 0
     removed: int = 0
     unchanged: int = 0
-    outdated: int = 0
+    outdated: tuple[str, ...] = ()
 
 
 class _Arrival(NamedTuple):
@@ -207,10 +207,10 @@ class DatasetTable:
         previous = self._latest(table)
         held = _held(table, list(arrivals))
         added = [a for a in arrivals.values() if a.row.id not in held]
-        unchanged = sum(held[a.row.id][2] == a.hash for a in arrivals.values() if a.row.id in held)
-        corrected = [a for a in arrivals.values() if a.row.id in held and held[a.row.id][2] != a.hash and a.order > held[a.row.id]]
-        counts = {"added": len(added), "corrected": len(corrected), "unchanged": unchanged}
-        outdated = len(arrivals) - sum(counts.values())
+        other = [a for a in arrivals.values() if a.row.id in held and held[a.row.id][2] != a.hash]
+        corrected = [a for a in other if a.order > held[a.row.id]]
+        counts = {"added": len(added), "corrected": len(corrected), "unchanged": len(arrivals) - len(added) - len(other)}
+        outdated = tuple(a.row.id for a in other if a.order <= held[a.row.id])
         version = previous
         if changed := [*added, *corrected]:
             total = int(previous.digest, 16) + sum(a.hash for a in changed) - sum(held[a.row.id][2] for a in corrected)

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from headgate.data.rows import normalised, parse_row
+from headgate.data.rows import AHEAD, normalised, parse_row
 from headgate.data.text_ids import Frozen, Known, known_rows, text_group, text_id
 from headgate.data.version import checked_name
 from headgate.errors import BadInput, NotFound
@@ -25,7 +25,6 @@ from headgate.monitoring.prediction_log import Prediction, find_predictions, kee
 from headgate.record import Record
 from headgate.settings import Feedback, ModelSettings
 
-AHEAD = timedelta(hours=1)
 EXAMPLES = 5
 
 

@@ -200,6 +200,12 @@ def test_another_content_type_is_refused(client: TestClient) -> None:
             "expected rows with text and label, found 1 bad one(s):\nline 1: label: unknown 'othr'; "
             "expected one of other, positive, unsubscribe",
         ),
+        (
+            "jsonl",
+            b'{"text": "a", "label": "other", "annotated_at": "9000-01-01"}',
+            "expected rows with text and label, found 1 bad one(s):\nline 1: annotated_at: expected a time not in the future, "
+            "found 9000-01-01T00:00:00+00:00",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(

@@ -1,8 +1,10 @@
+import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from headgate.data import ingest as steps
 from headgate.data.ingest import ingest, quarantined
 from headgate.data.landing import land, landed, pending
+from headgate.data.rows import parse_row
 from headgate.data.table import DatasetTable
 from headgate.errors import NotFound
 from headgate.lake import Lake, open_lake
@@ -91,7 +94,56 @@ def test_an_older_annotation_that_lands_late_is_told(folder_lake: Lake, tmp_path
     drop(folder_lake, "old.csv", "id,text,label\na,A,old\n", tmp_path)
     result = ingest(folder_lake, "replies")
     assert result.version == result.previous
-    assert result.notices == ("1 row(s) changed nothing: replies holds a later annotation of the same id",)
+    assert result.notices == ("1 row(s) changed nothing: replies holds a later annotation of the same id: 'a'",)
+
+
+def test_of_many_older_annotations_the_first_ids_are_told_and_how_many_more_there_are(folder_lake: Lake, tmp_path: Path) -> None:
+    ids = [f"r{number}" for number in range(8)]
+    drop(folder_lake, "new.csv", "id,text,label,annotated_at\n" + "".join(f"{one},A {one},new,2026-02-01\n" for one in ids), tmp_path)
+    ingest(folder_lake, "replies")
+    drop(folder_lake, "old.csv", "id,text,label\n" + "".join(f"{one},A {one},old\n" for one in ids), tmp_path)
+    result = ingest(folder_lake, "replies")
+    assert result.unchanged == 8
+    (notice,) = result.notices
+    assert notice == ("8 row(s) changed nothing: replies holds a later annotation of the same id: 'r0', 'r1', 'r2', 'r3', 'r4' and 3 more")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_a_row_from_the_future_is_quarantined_and_freezes_nothing(folder_lake: Lake, tmp_path: Path, ending: str) -> None:
+    now = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    times = {"a": "2026-05-01T13:00:00Z", "b": "2026-05-01T15:00:01+02:00", "c": "2026-05-01T12:00:00"}
+    if ending == "csv":
+        text = "id,text,label,annotated_at\n" + "".join(f"{name},{name},x,{at}\n" for name, at in times.items())
+    else:
+        text = "".join(json.dumps({"id": name, "text": name, "label": "x", "annotated_at": at}) + "\n" for name, at in times.items())
+    drop(folder_lake, f"day0.{ending}", text, tmp_path)
+    result = ingest(folder_lake, "replies", now=now)
+    assert (result.added, result.quarantined) == (2, 1)
+    assert list(quarantined(folder_lake, "replies")["reason"]) == [
+        "annotated_at: expected a time not in the future, found 2026-05-01T13:00:01+00:00"
+    ]
+    drop(folder_lake, "day1.jsonl", '{"id": "b", "text": "b", "label": "y", "annotated_at": "2026-05-01T12:30:00Z"}\n', tmp_path)
+    assert ingest(folder_lake, "replies", now=now).added == 1
+    assert state(folder_lake)[0] == {"a": "x", "b": "y", "c": "x"}
+
+
+def test_every_fault_of_a_row_is_told_at_once(folder_lake: Lake, tmp_path: Path) -> None:
+    drop(folder_lake, "day0.jsonl", '{"id": "a", "text": "A", "label": "z", "annotated_at": "9999-12-31T23:59:59Z"}\n', tmp_path)
+    ingest(folder_lake, "replies", labels=("x", "y"))
+    assert list(quarantined(folder_lake, "replies")["reason"]) == [
+        "label: unknown 'z'; expected one of x, y; annotated_at: expected a time not in the future, found 9999-12-31T23:59:59+00:00"
+    ]
+
+
+def test_a_row_of_the_future_that_is_stored_already_still_loads(folder_lake: Lake, tmp_path: Path) -> None:
+    stored = parse_row({"id": "a", "text": "A", "label": "x", "annotated_at": "9000-01-01"})
+    DatasetTable(folder_lake, "replies").merge([stored])
+    drop(folder_lake, "day0.jsonl", '{"id": "a", "text": "A", "label": "y"}\n{"id": "b", "text": "B", "label": "y"}\n', tmp_path)
+    result = ingest(folder_lake, "replies")
+    assert (result.added, result.quarantined) == (1, 0)
+    assert result.notices == ("1 row(s) changed nothing: replies holds a later annotation of the same id: 'a'",)
+    kept, _ = DatasetTable(folder_lake, "replies").load().to_dict("records")
+    assert parse_row(kept) == stored
 
 
 def test_unknown_labels_are_quarantined_when_labels_are_given(folder_lake: Lake, tmp_path: Path) -> None:

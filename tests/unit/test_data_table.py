@@ -36,7 +36,7 @@ def test_rows_are_merged_by_id_and_each_version_stays_loadable(lake: Lake) -> No
         "corrected": 1,
         "removed": 0,
         "unchanged": 1,
-        "outdated": 0,
+        "outdated": (),
     }
     assert table.versions() == [first.version, second.version]
     assert table.latest() == second.version
@@ -76,14 +76,14 @@ def test_no_change_makes_no_version(lake: Lake) -> None:
 def test_an_older_annotation_changes_nothing_and_is_counted(folder_lake: Lake) -> None:
     table = DatasetTable(folder_lake, "replies")
     table.merge([row("a", "new", day=5)])
-    assert table.merge([row("a", "old", day=4)]).outdated == 1
+    assert table.merge([row("a", "old", day=4)]).outdated == ("a",)
     assert labels(table) == {"a": "new"}
 
 
 def test_of_annotations_made_at_the_same_time_the_later_arrival_wins_even_when_it_is_merged_first(folder_lake: Lake) -> None:
     table = DatasetTable(folder_lake, "replies")
     table.merge([row("a", "second")], arrived="2026-01-02")
-    assert table.merge([row("a", "first")], arrived="2026-01-01").outdated == 1
+    assert table.merge([row("a", "first")], arrived="2026-01-01").outdated == ("a",)
     assert table.merge([row("a", "third")]).corrected == 1
     assert labels(table) == {"a": "third"}
 

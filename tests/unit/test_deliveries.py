@@ -130,6 +130,15 @@ def test_rows_of_ones_own_land_whole_or_not_at_all() -> None:
     )
 
 
+def test_a_row_from_the_future_is_refused_with_its_field() -> None:
+    with pytest.raises(BadInput) as told:
+        from_rows(b'{"text": "yes", "label": "positive", "annotated_at": "9000-01-01"}\n')
+    assert str(told.value) == (
+        "expected rows with text and label, found 1 bad one(s):\n"
+        "line 1: annotated_at: expected a time not in the future, found 9000-01-01T00:00:00+00:00"
+    )
+
+
 def test_rows_may_come_in_any_text_format_and_never_empty() -> None:
     assert from_rows(b"text,label\nyes,positive\n").rows == 1
     assert from_rows(b'[{"text": "yes", "label": "positive"}]').rows == 1

@@ -1,6 +1,7 @@
 """Plain files are read by columns to the same rows, hashes and notices as row by row; any other file is left to that."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from headgate.data import ingest as steps
 from headgate.data.ingest import IngestResult, ingest
 from headgate.data.parsing import judge_file
 from headgate.data.plain_files import as_table, plain_file
-from headgate.data.rows import Annotation, row_hash
+from headgate.data.rows import AHEAD, Annotation, row_hash
 from headgate.data.table import DatasetTable
 from headgate.lake import FolderLake, Lake
 
@@ -32,6 +33,7 @@ OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "unknown": WORDS | st.booleans(),
     "split": WORDS,
 }
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROWS = st.fixed_dictionaries({"text": WORDS, "label": WORDS}, optional=OPTIONAL)
 PLAIN = {"text": 'He said "no"', "label": "x", "annotated_at": "2026-01-31T12:00:00+02:00", "headers": {"b": "é", "a": None, "c": 'q"'}}
 
@@ -44,12 +46,12 @@ def annotations(columns: dict[str, list[Any]]) -> list[Annotation]:
     return [Annotation(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
-def same(data: bytes, labels: tuple[str, ...] = ()) -> bool:
+def same(data: bytes, labels: tuple[str, ...] = (), now: datetime | None = None) -> bool:
     """Whether a file is plain; if it is, what its columns hold was compared with its rows."""
-    found = plain_file("a.jsonl", data, labels)
+    found = plain_file("a.jsonl", data, labels, now)
     if found is None:
         return False
-    judged = judge_file("a.jsonl", data, labels)
+    judged = judge_file("a.jsonl", data, labels, now)
     assert (judged.bad, judged.notices) == ((), found.notices)
     assert annotations(found.columns) == [good.row for good in judged.good]
     table, total = as_table([("2026-01-31T12:00:00Z a", found)])
@@ -63,9 +65,19 @@ def same(data: bytes, labels: tuple[str, ...] = ()) -> bool:
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(ROWS, min_size=1, max_size=3), st.booleans(), st.sampled_from([(), ("x", "}")]))
-def test_a_plain_file_means_the_same_by_columns_and_by_rows(rows: list[dict[str, Any]], ascii_only: bool, labels: tuple[str, ...]) -> None:
-    same(written(rows, ascii_only), labels)
+@given(st.lists(ROWS, min_size=1, max_size=3), st.booleans(), st.sampled_from([(), ("x", "}")]), st.sampled_from([None, NOW]))
+def test_a_plain_file_means_the_same_by_columns_and_by_rows(
+    rows: list[dict[str, Any]], ascii_only: bool, labels: tuple[str, ...], now: datetime | None
+) -> None:
+    same(written(rows, ascii_only), labels, now)
+
+
+@settings(deadline=None)  # a first call waits for the machine, not for the code
+@given(st.timedeltas(timedelta(hours=-2), timedelta(hours=2)) | st.sampled_from([AHEAD, AHEAD + timedelta(microseconds=1)]))
+def test_a_file_is_plain_up_to_the_very_time_that_is_still_good(after: timedelta) -> None:
+    data = written([PLAIN, PLAIN | {"text": "b", "annotated_at": (NOW + after).isoformat()}])
+    assert same(data, now=NOW) == (after <= AHEAD)
+    assert len(judge_file("a.jsonl", data, now=NOW).bad) == (after > AHEAD)
 
 
 @pytest.mark.parametrize(

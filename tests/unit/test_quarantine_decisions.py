@@ -75,6 +75,18 @@ def test_a_released_row_lands_as_it_was_once_the_label_is_known(lake: Lake, tmp_
         release(lake, "replies", broken, "ada", AT)
 
 
+def test_a_row_from_the_future_is_released_only_once_its_time_has_come_and_fixed_at_any_time(folder_lake: Lake, tmp_path: Path) -> None:
+    file = "".join(f'{{"id": "{name}", "text": "{name}", "label": "x", "annotated_at": "9000-01-01"}}\n' for name in "ab")
+    first, second = refuse_rows(folder_lake, tmp_path, file)
+    with pytest.raises(BadInput) as refused:
+        release(folder_lake, "replies", first, "ada", AT, ["x"])
+    assert str(refused.value) == (
+        f"row {first} would be refused again: annotated_at: expected a time not in the future, found 9000-01-01T00:00:00+00:00"
+    )
+    assert release(folder_lake, "replies", first, "ada", AT.replace(year=9000), ["x"]).row.id == "a"
+    assert fix(folder_lake, "replies", second, {"label": "x"}, "ada", AT, ["x"]).row.annotated_at == AT
+
+
 def test_repeating_a_decision_changes_nothing_and_another_one_is_refused(lake: Lake, tmp_path: Path) -> None:
     wrong_label, _ = refuse_rows(lake, tmp_path)
     first = fix(lake, "replies", wrong_label, {"label": "x"}, "ada", AT, ["x"])
