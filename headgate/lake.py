@@ -182,7 +182,7 @@ def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
 
 
 def open_lake(uri: str, s3: "S3 | None" = None) -> Lake:
-    """The lake at a folder or an s3:// URI, reached as `s3` says (None: as headgate.toml does); BadSettings for any other scheme and without a bucket."""
+    """The lake at a folder or an s3:// URI, reached as `s3` says (None: as headgate.toml does); BadSettings if it is neither."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if uri.startswith("s3://") and bucket:
         from headgate.lake_s3 import S3Lake
