@@ -15,6 +15,7 @@ import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 CHECKOUT = Path(__file__).parents[2]
+AUTOMATIONS = ("automation:headgate.dataset.updated", "automation:catch-up")  # whichever looks first
 APPROVAL = ("--approver", "grace@example.com", "--reason", "the evidence is convincing")
 
 
@@ -135,7 +136,8 @@ def test_a_file_dropped_into_the_landing_folder_becomes_a_training_by_itself(hea
     while len(trainings := headgate.records("ledger/replies/trainings/*/set-off.json")) < 2:
         assert time.monotonic() < deadline, headgate("triggers")
         time.sleep(2)
-    assert [one["started_by"] for one in trainings] == ["person:ada@example.com", "automation:headgate.dataset.updated"]
+    assert trainings[0]["started_by"] == "person:ada@example.com"
+    assert trainings[1]["started_by"] in AUTOMATIONS
     assert trainings[1]["data_version"] == 1
     output = headgate("triggers")
     assert "trains: 246 new rows (222 added, 24 corrected) since version 0" in output
@@ -144,11 +146,12 @@ def test_a_file_dropped_into_the_landing_folder_becomes_a_training_by_itself(hea
 def test_the_challenger_that_came_of_it_is_compared_with_the_champion_and_goes_live(headgate):
     first = headgate.records("champions/replies/production.json")[0]["release"]
     output = headgate("run", *APPROVAL)
-    assert "a training is under way, started by automation:headgate.dataset.updated" in output or "no training needed" in output
+    assert "a training is under way, started by automation:" in output or "no training needed" in output
     champion = headgate.records("champions/replies/production.json")[0]
     assert champion["previous"] == [first]
     release = json.loads((headgate.home / "lake" / "releases" / champion["release"] / "release.json").read_text())
-    assert (release["started_by"], release["data_version"]["version"]) == ("automation:headgate.dataset.updated", 1)
+    assert release["started_by"] in AUTOMATIONS
+    assert release["data_version"]["version"] == 1
     report = json.loads((headgate.home / "lake" / "releases" / champion["release"] / "evidence" / "report.json").read_text())
     assert report["champion"]["rows"] == report["candidate"]["rows"] == 326
     assert report["paired"]["rows"] > 200
