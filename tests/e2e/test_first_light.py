@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -53,9 +54,17 @@ class Stack:
 
 
 def _post(url: str, body: dict) -> dict | list:
+    """Prefect answers 503 while SQLite is locked, which its own clients try again."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read())
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as fault:
+            if fault.code != 503 or time.monotonic() > deadline:
+                raise
+        time.sleep(1)
 
 
 @pytest.fixture(scope="module")
