@@ -60,13 +60,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def commits(environment: Path) -> Iterator[tuple[str, str]]:
-    """A bare repository at ADDRESS: the working tree, and after it a commit whose command line only says that it is newer."""
+    """A bare repository at ADDRESS: the working tree, and after it a commit whose command only says that it is newer."""
     tree = copy_of_working_tree(environment / "tree")
     git(tree, "init", "--quiet")
     git(tree, "add", "--all")
     git(tree, "commit", "--quiet", "--message", "as it is")
     first = git(tree, "rev-parse", "HEAD")
-    (tree / "headgate" / "cli.py").write_text(MARKED)
+    (tree / "headgate" / "__main__.py").write_text(MARKED)
     git(tree, "commit", "--quiet", "--all", "--message", "newer")
     git(environment, "clone", "--quiet", "--bare", str(tree), "headgate.git")
     with pytest.MonkeyPatch.context() as patch:
