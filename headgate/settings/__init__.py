@@ -1,0 +1,181 @@
+"""The one settings object: read once from headgate.toml and HEADGATE_* variables.
+
+Variables win over the file; `HEADGATE_MODELS__replies__TRAIN__EPOCHS=2` reaches any depth.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from tomllib import TOMLDecodeError
+from typing import Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError
+from typing_extensions import override
+
+from headgate.errors import BadSettings
+from headgate.settings.data import Bound, Conflicts, DataChecks, Feedback, Queue, QueueReason, Retrain
+from headgate.settings.gates import Gates, LoadTest
+from headgate.settings.installation import S3, Arrivals, Gateway, Notice, Scoring, Signing, StackSettings
+from headgate.settings.release import Approval, AutoAfter, AutoRollback, Rollout, Stage, TrafficRouting
+from headgate.settings.section import Name, Section
+from headgate.settings.training import Bundle, CustomFilter, Filters, Switch, Train
+
+__all__ = (
+    "S3",
+    "Approval",
+    "Arrivals",
+    "AutoAfter",
+    "AutoRollback",
+    "Bound",
+    "Bundle",
+    "Conflicts",
+    "CustomFilter",
+    "DataChecks",
+    "Feedback",
+    "Filters",
+    "Gates",
+    "Gateway",
+    "LoadTest",
+    "ModelSettings",
+    "Name",
+    "Notice",
+    "Queue",
+    "QueueReason",
+    "Retrain",
+    "Rollout",
+    "Scoring",
+    "Settings",
+    "Signing",
+    "StackSettings",
+    "Stage",
+    "Switch",
+    "TrafficRouting",
+    "Train",
+    "load_settings",
+    "policy_fault",
+    "settings_file",
+)
+
+
+class ModelSettings(Section):
+    """One model: its data, its gates and where it goes."""
+
+    dataset: Name
+    labels: tuple[str, ...] = Field((), description="known labels; empty: those of the first data version")
+    annotations: tuple[Path, ...] = Field((), description="files that `headgate run` lands, each once")
+    regression_rows: Path | None = Field(None, description="file that is frozen once as the regression set")
+    behaviour_rows: Path | None = Field(None, description="JSON Lines of behavioural tests: docs/behaviour.md")
+    sanity_rows: int = Field(120, ge=20, description="rows that sanity_check trains on")
+    train: Train = Train()
+    filters: Filters = Filters()
+    bundle: Bundle = Bundle()
+    conflicts: Conflicts = Conflicts()
+    retrain: Retrain = Retrain()
+    feedback: Feedback = Feedback()
+    queue: Queue = Queue()
+    data_checks: DataChecks = DataChecks()
+    gates: Gates = Gates()
+    load_test: LoadTest = LoadTest()
+    approval: Approval = Approval()
+    rollout: Rollout = Rollout()
+
+    @model_validator(mode="after")
+    def _enough_labels(self) -> Self:
+        """A trigger that no rows could ever meet is a fault."""
+        if self.labels and self.retrain.min_labels > len(self.labels):
+            raise ValueError(
+                f"retrain.min_labels: expected at most the {len(self.labels)} labels of the model, found {self.retrain.min_labels}; "
+                "no new rows could set off a training"
+            )
+        return self
+
+    @property
+    def regression_set(self) -> str:
+        """Name of the frozen table that belongs to this data set."""
+        return f"{self.dataset}-regression"
+
+
+def policy_fault(models: Mapping[str, ModelSettings], dataset: str) -> str:
+    """What is wrong where the models that read a data set want different policies for conflicts; empty where they agree."""
+    policies = {name: model.conflicts.policy for name, model in sorted(models.items()) if model.dataset == dataset}
+    if len({*policies.values()}) <= 1:
+        return ""
+    told = ", ".join(f"models.{name}.conflicts.policy = {policy}" for name, policy in policies.items())
+    return f"data set {dataset!r} is read by several models: expected one policy for conflicts, found {told}"
+
+
+class Settings(BaseSettings):
+    """All of headgate.toml."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADGATE_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    home: Path = Field(Path(".headgate"), description="state of the local stack")
+    lake: str = Field(".headgate/lake", description="a folder or s3://bucket/prefix")
+    gateway_url: str = Field("http://127.0.0.1:4300", description="where evidence pages are read; the local stack sets it")
+    signing: Signing = Signing()
+    notice: Notice = Notice()
+    scoring: Scoring = Scoring()
+    s3: S3 = S3()
+    stack: StackSettings = StackSettings()
+    arrivals: Arrivals = Arrivals()
+    gateway: Gateway = Gateway()
+    models: dict[Name, ModelSettings] = Field(default_factory=dict)
+
+    @field_validator("models")
+    @classmethod
+    def _one_policy_for_a_data_set(cls, models: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
+        """A data set is ingested once, for all models that read it."""
+        faults = [policy_fault(models, dataset) for dataset in sorted({model.dataset for model in models.values()})]
+        if told := "; ".join(filter(None, faults)):
+            raise ValueError(told)
+        return models
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
+        return init_settings, env_settings, file
+
+    def model(self, name: str) -> ModelSettings:
+        """The table of one model; BadSettings names the known ones if it is missing."""
+        if name not in self.models:
+            known = ", ".join(sorted(self.models)) or "none"
+            raise BadSettings(f"no [models.{name}] in {settings_file()}; known models: {known}")
+        return self.models[name]
+
+
+def settings_file() -> Path:
+    """headgate.toml in the working directory, or the file that HEADGATE_TOML names."""
+    return Path(os.environ.get("HEADGATE_TOML", "headgate.toml"))
+
+
+def _found(fault: ErrorDetails) -> str:
+    """What was given; where all models are at fault together the message names what it is about, and they would fill pages."""
+    return "" if fault["loc"] == ("models",) and fault["type"] == "value_error" else f" (found {fault['input']!r})"
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the settings; BadSettings lists every fault at once."""
+    try:
+        return Settings()
+    except ValidationError as fault:
+        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'headgate.toml'}: {e['msg']}{_found(e)}" for e in fault.errors()]
+        raise BadSettings("\n".join([f"{settings_file()} has {len(lines)} fault(s):", *lines])) from None
+    except (TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise BadSettings(f"{settings_file()} is not TOML: {fault}") from None
+    except SettingsError as fault:
+        raise BadSettings(f"a HEADGATE_* variable cannot be read: {fault}; expected JSON for a table, or __ between its keys") from None
