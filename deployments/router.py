@@ -38,7 +38,7 @@ _RETRY_S = 0.1
 _LARGEST_BODY = ServingConfig().max_body_bytes
 _MIRRORS = 32
 _HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"}
-_NOT_FORWARDED = _HOP_BY_HOP | {"host", "content-length", "x-headgate-cohort", "expect"}
+_NOT_FORWARDED = _HOP_BY_HOP | {"host", "content-length", "x-headgate-cohort", "x-headgate-mirror", "expect"}
 _NOT_RETURNED = _HOP_BY_HOP | {"content-length", "date", "server"}
 
 
@@ -52,6 +52,11 @@ class Call:
     body: bytes
     key: str
     forced: str | None
+
+    @property
+    def scores(self) -> bool:
+        """Whether it only asks for answers, so that asking a second model changes nothing: a correction must be kept once."""
+        return self.method == "POST" and self.target.partition("?")[0] == "/invocations"
 
     @classmethod
     async def read(cls, request: web.Request) -> "Call":
@@ -97,7 +102,7 @@ class Router:
         self.metrics = RouterMetrics(endpoint)
         self._file, self._errors = routes_file, errors
         self._under_way: Counter[str] = Counter()
-        self._mirrors: set[asyncio.Task[None]] = set()
+        self._mirrors: dict[asyncio.Task[None], str] = {}
         self.routes = self._read_routes()
 
     def app(self) -> web.Application:
@@ -119,7 +124,7 @@ class Router:
         if call.forced not in (None, "champion", "challenger"):
             return problem(400, "Unknown cohort", f"expected X-Headgate-Cohort champion or challenger, found {call.forced!r}")
         cohort = call.forced or choose(self.routes, call.key)
-        if cohort == "champion" and not call.forced and mirrored(self.routes, call.key):
+        if cohort == "champion" and not call.forced and call.scores and mirrored(self.routes, call.key):
             self._mirror(call)
         return await self._answered_by(cohort, call)
 
@@ -139,8 +144,10 @@ class Router:
         return web.Response(body=generate_latest(self.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def reload(self, _: web.Request) -> web.Response:
-        """Read the routes file again, then wait until nothing is under way to a server that was left out."""
+        """Read the routes file again, then wait until nothing is under way to a server that was left out; copies are called off."""
         self.routes = self._read_routes()
+        for task in [task for task, url in self._mirrors.items() if url not in self.routes.urls()]:
+            task.cancel()
         deadline = time.monotonic() + DRAIN_S
         while self._leaving() and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
@@ -198,20 +205,25 @@ class Router:
         return Answer(status, CIMultiDict((k, v) for k, v in found.headers.items() if k.lower() not in _NOT_RETURNED), body, cohort)
 
     def _mirror(self, call: Call) -> None:
-        """Send a copy to the challenger without waiting for it."""
+        """Send a copy to the challenger without waiting for it; both answers are logged with the same fresh id."""
+        backend = self.routes.challenger
+        if backend is None:
+            return
         if len(self._mirrors) >= _MIRRORS:
             self.metrics.dropped()
             return
-        task = asyncio.create_task(self._mirrored(call))
-        self._mirrors.add(task)
-        task.add_done_callback(self._mirrors.discard)
+        call.headers["X-Headgate-Mirror"] = uuid.uuid4().hex
+        task = asyncio.create_task(self._mirrored(call, backend))
+        self._mirrors[task] = backend.url
+        task.add_done_callback(lambda done: self._mirrors.pop(done))
 
-    async def _mirrored(self, call: Call) -> None:
-        if backend := self.routes.challenger:
-            try:
-                await self._send(call, backend, "shadow")
-            except (Unreachable, TimeoutError) as fault:
-                self._failed("shadow", backend, 503, str(fault))
+    async def _mirrored(self, call: Call, backend: Backend) -> None:
+        try:
+            await self._send(call, backend, "shadow")
+        except TimeoutError:
+            self._failed("shadow", backend, 504, f"no answer in {ANSWER_S:g} s")
+        except Unreachable as fault:
+            self._failed("shadow", backend, 503, str(fault))
 
     def _failed(self, cohort: str, backend: Backend, status: int, detail: str) -> None:
         line = {"ts": datetime.now(UTC).isoformat(), "cohort": cohort, "release": backend.release, "status": status, "detail": detail}

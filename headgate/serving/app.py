@@ -34,6 +34,7 @@ OPENAPI = Path(__file__).with_name("openapi.json")
 
 logger = logging.getLogger(__name__)
 _traceparent = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_mirror = re.compile(rb"[0-9a-f]{32}")
 
 
 class Call:
@@ -217,12 +218,13 @@ class App:
     def _give(self, request: Request, cohort: str, answers: list[tuple[Answer, bool]], cached: bool, as_lines: bool) -> None:
         """Send answers under fresh ids, count them and log them."""
         at_ns, latency_s = time.time_ns(), time.perf_counter() - request.started
-        parts, trace = [], traceparent(request) if self.log.on else ""
+        parts = []
+        trace, mirror = (traceparent(request), mirror_id(request)) if self.log.on else ("", "")
         for answer, known in answers:
             identifier = self._ids.fresh(at_ns)
             parts.append(b'%b%b"}' % (answer.sent, identifier))
             self.metrics.predicted(cohort, answer, known if cached else None)
-            self.log.put(Entry(at_ns, identifier, cohort, latency_s, known, answer, trace))
+            self.log.put(Entry(at_ns, identifier, cohort, latency_s, known, answer, trace, mirror))
         if as_lines:
             request.answer(200, b"\n".join(parts) + b"\n", JSON_LINES)
         else:
@@ -293,6 +295,12 @@ def traceparent(request: Request) -> str:
     """The request's W3C trace context, empty if there is none."""
     told = request.headers.get(b"traceparent", b"").strip()
     return told.decode() if told and _traceparent.fullmatch(told) else ""
+
+
+def mirror_id(request: Request) -> str:
+    """The id that a router gave to this request and to its copy for the challenger, empty if there is none."""
+    told = request.headers.get(b"x-headgate-mirror", b"")
+    return told.decode() if told and _mirror.fullmatch(told) else ""
 
 
 def _as_lines(request: Request, kind: str) -> bool:

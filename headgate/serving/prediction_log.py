@@ -35,6 +35,7 @@ class Entry(NamedTuple):
     cached: bool
     answer: Answer
     traceparent: str = ""
+    mirror: str = ""  # the id that a router gave to a request and to its copy for the challenger
 
 
 class PredictionLog:
@@ -107,12 +108,14 @@ class PredictionLog:
 
     def _lines(self, entries: Iterable[Entry]) -> Iterable[bytes]:
         second, start = -1, ""
-        for at_ns, identifier, cohort, latency_s, cached, answer, traceparent in entries:
+        for at_ns, identifier, cohort, latency_s, cached, answer, traceparent, mirror in entries:
             millisecond = at_ns // 1_000_000
             if millisecond // 1_000 != second:
                 second = millisecond // 1_000
                 start = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            trace = f',"traceparent":"{traceparent}"' if traceparent else ""
+            told = f',"traceparent":"{traceparent}"' if traceparent else ""
+            if mirror:
+                told += f',"mirror":"{mirror}"'
             yield b'{"ts":"%b.%03dZ","prediction_id":"%b",%b,"cohort":"%b","latency_ms":%.3f,"cached":%b,%b%b}\n' % (
                 start.encode(),
                 millisecond % 1_000,
@@ -122,5 +125,5 @@ class PredictionLog:
                 latency_s * 1_000,
                 b"true" if cached else b"false",
                 answer.logged,
-                trace.encode(),
+                told.encode(),
             )
