@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headgate.errors import HeadgateError
-from headgate.serving.config import COHORTS
+from headgate.serving.config import COHORTS, MAX_CACHED
 from headgate.serving.server import run
 
 EXAMPLE = """
@@ -48,6 +48,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--workers", type=int, default=1, help="processes that share the port, 0 for one a core (default: %(default)s)")
     add("--log-dir", type=Path, help="folder of the prediction log and of corrections (default: none are kept)")
     add("--log-text", choices=("none", "hash", "full"), default="hash", help="what the log keeps of a text (default: %(default)s)")
+    add("--max-cached", type=int, default=MAX_CACHED, help="answers that each worker remembers, 0 for none (default: %(default)s)")
     add("--model", help="name of the model in answers, metrics and log (default: the bundle's)")
     add("--release", help="release id in answers, metrics and log")
     add("--cohort", choices=COHORTS, default="champion", help="cohort in metrics and log (default: %(default)s)")

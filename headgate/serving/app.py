@@ -68,7 +68,9 @@ class App:
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._ids, self._refusals = PredictionIds(self.digest), Bounded()
         self._cohorts = {cohort.encode(): cohort for cohort in COHORTS}
-        self._ping = orjson.dumps({"status": "ok", "model": self.model})
+        self._ping = orjson.dumps(
+            {"status": "ok", "model": self.model, "serving": told_so(config) | {"cache_namespace": self.cache.namespace}}
+        )
         self._tail = b',"model":' + orjson.dumps(self.model) + b"}"
         get, post = b"GET", b"POST"
         self._routes: dict[bytes, tuple[bytes, Callable[[Request], None]]] = {
@@ -118,7 +120,7 @@ class App:
         self._tell_left_out(time.monotonic())
 
     def ping(self, request: Request) -> None:
-        """Say that the bundle is loaded and which one it is."""
+        """Say that the bundle is loaded, which one it is, and how it is served."""
         request.answer(200, self._ping)
 
     def live(self, request: Request) -> None:
@@ -289,6 +291,11 @@ def identity(runtime: Runtime, config: ServingConfig) -> dict[str, Any]:
         "commit": provenance.get("commit"),
         "release": config.release,
     }
+
+
+def told_so(config: ServingConfig) -> dict[str, Any]:
+    """What the server was told besides the bundle, as far as a release decides it."""
+    return {"log_text": config.log_text, "max_cached": config.max_cached, "workers": config.workers}
 
 
 def traceparent(request: Request) -> str:

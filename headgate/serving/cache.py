@@ -13,10 +13,12 @@ MAX_BODY_BYTES = 4_096
 class Cache:
     """At most `max_items` answers of one bundle in at most `max_bytes`; belongs to one thread.
 
+    `namespace` is what every key is made with: another namespace never finds these answers.
     A body that was answered with one known answer is remembered too, so that the same bytes need not be read again.
     """
 
     def __init__(self, bundle_digest: str, max_items: int, max_bytes: int) -> None:
+        self.namespace = bundle_digest
         self._digest, self._max_items, self._max_bytes = bundle_digest.encode(), max_items, max_bytes
         self._answers: OrderedDict[bytes, Answer] = OrderedDict()
         self._bodies: OrderedDict[bytes, bytes] = OrderedDict()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 LogText = Literal["none", "hash", "full"]
+MAX_CACHED = 10_000
 COHORTS = ("champion", "challenger", "shadow")
 
 
@@ -17,11 +18,12 @@ class ServingConfig:
     cohort: str = "champion"
     log_dir: Path | None = None
     log_text: LogText = "hash"
+    workers: int = 1
     max_head_bytes: int = 64 * 2**10
     max_body_bytes: int = 5 * 2**20
     max_instances: int = 256
     max_waiting: int = 2_000
-    max_cached: int = 10_000
+    max_cached: int = MAX_CACHED
     max_cached_bytes: int = 16 * 2**20
     head_timeout_s: float = 10.0
     body_timeout_s: float = 30.0

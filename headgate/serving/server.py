@@ -16,7 +16,7 @@ from types import FrameType
 from headgate.errors import BadInput, Unavailable
 from headgate.model.bundle import Bundle, open_bundle
 from headgate.serving.board import Board
-from headgate.serving.config import LogText, ServingConfig
+from headgate.serving.config import MAX_CACHED, LogText, ServingConfig
 from headgate.serving.log_files import check_folder
 from headgate.serving.logs import log_to_stderr
 
@@ -32,6 +32,7 @@ def run(
     log_text: LogText = "hash",
     threads: int = 1,
     workers: int = 1,
+    max_cached: int = MAX_CACHED,
 ) -> None:
     """Serve a bundle until SIGTERM or SIGINT; port 0 takes a free one, workers 0 is one a core.
 
@@ -45,8 +46,10 @@ def run(
         raise BadInput(f"expected at least one thread, found {threads}")
     if log_dir is not None:
         check_folder(log_dir)
-    config = ServingConfig(model=model, release=release, cohort=cohort, log_dir=log_dir, log_text=log_text)
+    if max_cached < 0:
+        raise BadInput(f"expected 0 or more answers to cache, found {max_cached}")
     workers = workers or len(os.sched_getaffinity(0))
+    config = ServingConfig(model, release, cohort, log_dir, log_text, workers=workers, max_cached=max_cached)
     listeners = bind(host, port, workers)
     board = Board(workers)
     supervisor = os.getpid() if workers > 1 else None

@@ -22,6 +22,7 @@ from headgate.settings.gates import Gates, LoadTest
 from headgate.settings.installation import S3, Arrivals, Gateway, Notice, Scoring, Signing, StackSettings
 from headgate.settings.release import Approval, AutoAfter, AutoRollback, Rollout, Stage, TrafficRouting
 from headgate.settings.section import Name, Section
+from headgate.settings.serving import Serving
 from headgate.settings.training import Bundle, CustomFilter, Filters, Switch, Train
 
 __all__ = (
@@ -48,6 +49,7 @@ __all__ = (
     "Retrain",
     "Rollout",
     "Scoring",
+    "Serving",
     "Settings",
     "Signing",
     "StackSettings",
@@ -82,6 +84,7 @@ class ModelSettings(Section):
     load_test: LoadTest = LoadTest()
     approval: Approval = Approval()
     rollout: Rollout = Rollout()
+    serving: Serving = Serving()
 
     @model_validator(mode="after")
     def _enough_labels(self) -> Self:

@@ -67,9 +67,8 @@ def stop(server: Server) -> int:
 
 @pytest.fixture(scope="module")
 def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = start(
-        bundle, "--log-dir", str(tmp_path_factory.mktemp("log")), "--model", "replies", "--release", "r7", "--cohort", "challenger"
-    )
+    named = "--model replies --release r7 --cohort challenger --max-cached 9".split()
+    running = start(bundle, "--log-dir", str(tmp_path_factory.mktemp("log")), *named)
     yield running
     assert stop(running) == 0
 
@@ -84,8 +83,10 @@ def test_it_passes_the_endpoint_test_of_its_bundle(server: Server, bundle: Path)
 
 
 def test_it_says_what_it_was_told(server: Server) -> None:
-    model = server.client.get("/ping").json()["model"]
+    told = server.client.get("/ping").json()
+    model, serving = told["model"], told["serving"]
     assert (model["name"], model["release"]) == ("replies", "r7")
+    assert serving == {"log_text": "hash", "max_cached": 9, "workers": 1, "cache_namespace": model["bundle_digest"]}
     server.client.post("/invocations", json={"instances": [{"text": "a"}]})
     assert 'cohort="challenger",model="replies",release="r7",status="200"' in server.client.get("/metrics").text
 

@@ -59,6 +59,19 @@ def test_ping_says_which_bundle_is_loaded(client: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["status"], answer.json()["model"]["release"]) == (200, "ok", "r1")
 
 
+def test_ping_says_how_the_bundle_is_served_and_whose_answers_the_cache_holds(runtime: FakeRuntime) -> None:
+    with served(runtime, log_text="none", max_cached=7, workers=2) as client:
+        told = client.get("/ping").json()["serving"]
+    assert told == {"log_text": "none", "max_cached": 7, "workers": 2, "cache_namespace": runtime.bundle.digest}
+
+
+def test_a_cache_for_no_answers_remembers_none(runtime: FakeRuntime) -> None:
+    with served(runtime, max_cached=0) as client:
+        for _ in range(2):
+            assert ask(client, "yes").status_code == 200
+    assert runtime.asked == [["yes"], ["yes"]]
+
+
 def test_a_real_bundle_answers_every_message_in_order(bundle: Path) -> None:
     with served(Runtime.load(bundle)) as client:
         instances = [
