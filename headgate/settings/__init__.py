@@ -20,7 +20,7 @@ from headgate.errors import BadSettings
 from headgate.settings.data import Bound, Conflicts, DataChecks, Feedback, Queue, QueueReason, Retrain
 from headgate.settings.gates import Gates, LoadTest
 from headgate.settings.installation import S3, Arrivals, Gateway, Notice, Scoring, Signing, StackSettings
-from headgate.settings.release import Approval, AutoAfter, AutoRollback, Rollout, Stage, TrafficRouting
+from headgate.settings.release import Approval, AutoAfter, AutoRollback, Rollout, Shadow, Stage, TrafficRouting
 from headgate.settings.section import Name, Section
 from headgate.settings.serving import Serving
 from headgate.settings.training import Bundle, CustomFilter, Filters, Switch, Train
@@ -51,6 +51,7 @@ __all__ = (
     "Scoring",
     "Serving",
     "Settings",
+    "Shadow",
     "Signing",
     "StackSettings",
     "Stage",

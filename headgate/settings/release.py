@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from headgate.settings.section import Name, Positive, Section, Share
+from headgate.settings.section import Name, Percent, Positive, Section, Share
 
 
 class AutoAfter(Section):
@@ -113,11 +113,20 @@ class Stage(Section):
         return self
 
 
+class Shadow(Section):
+    """Copies of production's requests to a candidate before anybody is asked to approve it; no user sees its answers (docs/shadow.md)."""
+
+    sampling_percentage: Percent = Field(20, description="of the champion's requests that the candidate answers too; 0: no shadow")
+    min_requests: Positive = Field(500, description="answered by both, before it can pass")
+    max_duration_s: float = Field(3600, gt=0, le=7 * 86400, description="neither passed nor failed after so long is inconclusive")
+
+
 class Rollout(Section):
     """Where the endpoint test runs first, and the stages after approval."""
 
     staging: Name = "staging"
     rollback_window_revisions: int = Field(20, ge=1, le=20, description="`headgate rollback --to` goes back by so many releases at most")
+    shadow: Shadow = Shadow()
     stages: tuple[Stage, ...] = (Stage(environment="production"),)
 
     @model_validator(mode="after")
