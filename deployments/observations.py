@@ -7,25 +7,38 @@ Both are JSON Lines with `ts` in ISO 8601, oldest first, so they are read from t
 import os
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from headgate.release.observation import LATENCY_BOUNDS_MS, Observation
+from headgate.release.observation import LATENCY_BOUNDS_MS, Corrections, Observation
 
 _BLOCK = 2**16
 _NAMES = [*(f"{bound:g}" for bound in LATENCY_BOUNDS_MS), "inf"]
 
 
-def observe_files(cohort: str, window_s: float, predictions: Path, errors: Path, release: str, now: datetime | None = None) -> Observation:
-    """One cohort's last window_s seconds: its release's prediction log folder, and the endpoint's error log."""
+def observe_files(
+    cohort: str,
+    window_s: float,
+    predictions: Path,
+    errors: Path,
+    release: str,
+    now: datetime | None = None,
+    heard: Callable[[list[dict[str, Any]]], Corrections] | None = None,
+) -> Observation:
+    """One cohort's last window_s seconds: its release's prediction log folder, and the endpoint's error log.
+
+    `heard` counts what users said of these answers.
+    """
     since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
-    answered = [line for line in _recent(predictions, "*.jsonl", since) if line["cohort"] == cohort]
-    failed = [line for line in _recent(errors.parent, f"{errors.name}*", since) if (line["release"], line["cohort"]) == (release, cohort)]
-    return summarize(cohort, window_s, answered, len(failed))
+    answered = [line for line in recent_lines(predictions, "*.jsonl", since) if line["cohort"] == cohort]
+    told = recent_lines(errors.parent, f"{errors.name}*", since)
+    failed = [line for line in told if (line["release"], line["cohort"]) == (release, cohort)]
+    seen = summarize(cohort, window_s, answered, len(failed))
+    return seen.model_copy(update={"corrections": heard(answered)}) if heard else seen
 
 
 def summarize(cohort: str, window_s: float, answered: Iterable[dict[str, Any]], errors: int) -> Observation:
@@ -51,7 +64,8 @@ def histogram(values_ms: Iterable[float]) -> dict[str, int]:
     return {_NAMES[place]: count for place, count in sorted(counts.items())}
 
 
-def _recent(folder: Path, pattern: str, since: datetime) -> Iterator[dict[str, Any]]:
+def recent_lines(folder: Path, pattern: str, since: datetime) -> Iterator[dict[str, Any]]:
+    """The lines since then of the files in a folder, each file's newest first."""
     for file in sorted(folder.glob(pattern)):
         if file.is_file() and file.stat().st_mtime >= since.timestamp():
             yield from _lines_since(file, since)

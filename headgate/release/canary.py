@@ -2,6 +2,8 @@
 
 A metric failed when the evidence is strong that it is beyond its limit, however often one looked (`sequential`). How strong follows from
 the chance of a false rollback that the policy allows: divided by the number of metrics, of labels, and of the rollout's steps (Bonferroni).
+A correction counts from its answer's correction_wait_s on and if it came by then, so that each answer is a trial whose outcome is final
+when it is counted: what comes late changes nothing that was looked at before. Without any correction the metric has no data.
 A metric is in doubt while the counts are more than DOUBT times likelier with harm than without; then a step goes on past its bake time.
 """
 
@@ -12,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from headgate.release.observation import LATENCY_BOUNDS_MS, Observation
+from headgate.release.observation import LATENCY_BOUNDS_MS, Corrections, Observation
 from headgate.release.rollout import Analysis, Finding
 from headgate.release.sequential import above, higher, moved, raised, slower
 from headgate.settings import AutoRollback
 
 Floats = NDArray[np.float64]
 DOUBT = 1.0  # likelier with harm than without
-METRICS = ("error_rate", "error_rate_increase", "p95_ms", "p99_ms", "label_share", "abstention_rate", "confidence")
+METRICS = ("error_rate", "error_rate_increase", "p95_ms", "p99_ms", "label_share", "abstention_rate", "confidence", "correction_rate")
 _PLACES = {f"{bound:g}": place for place, bound in enumerate(LATENCY_BOUNDS_MS)} | {"inf": len(LATENCY_BOUNDS_MS)}
 
 
@@ -33,6 +35,8 @@ class Tally(NamedTuple):
     abstained: Floats
     scored: Floats
     doubts: Floats  # sum of 1 - score
+    heard: Floats  # answers that are old enough for a correction in time
+    corrected: Floats
 
 
 def tally(seen: Observation, labels: Sequence[str]) -> Tally:
@@ -40,11 +44,11 @@ def tally(seen: Observation, labels: Sequence[str]) -> Tally:
     latency = np.zeros(len(LATENCY_BOUNDS_MS) + 1)
     for bound, count in seen.latency_ms.items():
         latency[_PLACES[bound]] += count
-    numbers = (seen.requests, seen.errors, seen.abstained, seen.scored, seen.scored * (1 - (seen.confidence or 0.0)))
-    requests, errors, abstained, scored, doubts = (np.asarray(number, dtype=np.float64) for number in numbers)
-    return Tally(
-        requests, errors, latency, np.array([seen.labels.get(label, 0) for label in labels], dtype=float), abstained, scored, doubts
-    )
+    given = np.array([seen.labels.get(label, 0) for label in labels], dtype=float)
+    late = seen.corrections or Corrections(wait_s=0)
+    numbers = (seen.abstained, seen.scored, seen.scored * (1 - (seen.confidence or 0.0)), late.answers, late.corrected)
+    requests, errors, *others = (np.asarray(number, dtype=np.float64) for number in (seen.requests, seen.errors, *numbers))
+    return Tally(requests, errors, latency, given, *others)
 
 
 def evidence(policy: AutoRollback, challenger: Tally, champion: Tally) -> dict[str, Floats]:
@@ -66,6 +70,9 @@ def evidence(policy: AutoRollback, challenger: Tally, champion: Tally) -> dict[s
         ),
         "abstention_rate": moved(challenger.abstained, answered, champion.abstained, usual, policy.max_abstention_change),
         "confidence": higher(challenger.doubts, challenger.scored, champion.doubts, champion.scored, policy.max_confidence_drop),
+        "correction_rate": raised(
+            challenger.corrected, challenger.heard, champion.corrected, champion.heard, policy.max_correction_rate_increase
+        ),
     }
 
 
@@ -84,6 +91,8 @@ def analyse(policy: AutoRollback, seen: Sequence[Observation], steps: int) -> An
     challenger = by_cohort.get("challenger", Observation(cohort="challenger", window_s=0))
     champion = by_cohort.get("champion", Observation(cohort="champion", window_s=0))
     names = sorted({*challenger.labels, *champion.labels})
+    if not any(one.corrections and one.corrections.corrected + one.corrections.confirmed for one in (challenger, champion)):
+        challenger, champion = (one.model_copy(update={"corrections": None}) for one in (challenger, champion))
     ours, theirs = tally(challenger, names), tally(champion, names)
     wanted = needed(policy, steps, len(names))
     found = evidence(policy, ours, theirs)
@@ -105,6 +114,8 @@ class _Told(NamedTuple):
 
 def _finding(told: _Told, weight: float, wanted: float) -> Finding:
     verdict = "failed" if weight >= wanted else "in doubt" if weight > log(DOUBT) + 1e-9 else "within limits"  # no counts weigh nothing
+    if told.metric == "correction_rate" and None in (told.challenger, told.champion):
+        verdict = "no data"
     return Finding.model_validate({**told._asdict(), "evidence": exp(min(weight, 50)), "needed": exp(wanted), "verdict": verdict})
 
 
@@ -127,6 +138,9 @@ def _tellers(metric: str, policy: AutoRollback, ours: Tally, theirs: Tally, name
         yield _Told(
             metric, _share(ours.abstained, answered[0]), _share(theirs.abstained, answered[1]), policy.max_abstention_change, "away"
         )
+    elif metric == "correction_rate":
+        corrected = _share(ours.corrected, ours.heard), _share(theirs.corrected, theirs.heard)
+        yield _Told(metric, *corrected, policy.max_correction_rate_increase, "more")
     else:
         doubts = _share(ours.doubts, ours.scored), _share(theirs.doubts, theirs.scored)
         ours_mean, theirs_mean = (None if doubt is None else 1 - doubt for doubt in doubts)

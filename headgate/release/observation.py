@@ -8,6 +8,15 @@ BOUNDS_A_DECADE = 96  # 2.4% apart: a ratio of two latencies is known to one bou
 LATENCY_BOUNDS_MS = tuple(float(f"{10 ** (step / BOUNDS_A_DECADE):.4g}") for step in range(-BOUNDS_A_DECADE, 5 * BOUNDS_A_DECADE + 1))
 
 
+class Corrections(Record):
+    """What users said of one cohort's answers within wait_s seconds of each; answers that are younger do not count yet."""
+
+    wait_s: float
+    answers: int = Field(0, description="answers of the classifier that are old enough")
+    corrected: int = Field(0, description="of those, how many got another label")
+    confirmed: int = Field(0, description="of those, how many got the same label")
+
+
 class Observation(Record):
     """What one cohort answered in the last window_s seconds; a request is one scored text, or one failed call."""
 
@@ -23,6 +32,7 @@ class Observation(Record):
     confidence: float | None = Field(None, description="mean score of the answers that have one")
     scored: int = Field(0, description="answers that have a score")
     abstained: int = 0
+    corrections: Corrections | None = Field(None, description="None where nobody looked for them")
 
     @property
     def answered(self) -> int:

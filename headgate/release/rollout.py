@@ -1,7 +1,7 @@
 """The rollout state machine: pure, and the only decider. It sees the situation and names the next action with its reason.
 
-    deploy -> test -> shift -> wait (watch) -> shift ... wait (bake) -> promote -> finish
-                \\__________________ roll_back ________________________/
+    deploy -> test -> shift -> wait (watch) -> shift ... wait (bake) -> [hold -> wait -> report] -> promote -> finish
+                \\_____________________________ roll_back ____________________________________/
 
 Everything it needs after a kill is in the target's real state and in the recorded steps, so it starts again anywhere.
 """
@@ -14,9 +14,9 @@ from pydantic import Field
 from headgate.lake import Lake
 from headgate.record import Record
 from headgate.release.record import folder
-from headgate.settings import Stage
+from headgate.settings import ABTest, Stage
 
-Kind = Literal["deploy", "test", "shift", "wait", "warn", "promote", "finish", "roll_back"]
+Kind = Literal["deploy", "test", "shift", "hold", "report", "wait", "warn", "promote", "finish", "roll_back"]
 Verdict = Literal["failed", "inconclusive"]
 LOOK_EVERY_S, LOOK_AT_MOST_EVERY_S = 1.0, 5.0
 
@@ -31,7 +31,7 @@ class Finding(Record):
     unit: Literal["share", "more", "times", "away", "less"] = Field(description="how the limit is meant")
     evidence: float = Field(description="how much likelier the counts are under harm than under the best world without")
     needed: float = Field(description="the evidence from which the metric failed")
-    verdict: Literal["within limits", "in doubt", "failed"]
+    verdict: Literal["within limits", "in doubt", "failed", "no data"]
 
     def __str__(self) -> str:
         """For a reader: both values, the limit, the evidence."""
@@ -73,6 +73,15 @@ class Analysis(Record):
         return f"{self.requests} requests, {self.errors} errors; champion {self.champion_requests} requests"
 
 
+class Concluded(Record):
+    """What an A/B test ended with: its verdict where the policy lets it decide, one sentence, and its page in the lake."""
+
+    verdict: Literal["passed", "failed", "inconclusive", "informs"]
+    told: str
+    page: str | None = None
+    digest: str | None = Field(None, description="sha256 of the page")
+
+
 class Action(Record):
     """What to do next, and why; a rollback has the verdict that leads to it."""
 
@@ -86,7 +95,7 @@ class Action(Record):
 class Situation(Record):
     """What is true now of one endpoint, for one release.
 
-    `shifting_to` is the share that was last set or meant to be set, `shifted_at` when that was done.
+    `shifting_to` is the share that was last set or meant to be set, `shifted_at` when that was done, `holding` whether for an A/B test.
     """
 
     release: str
@@ -97,6 +106,8 @@ class Situation(Record):
     faults: tuple[str, ...] | None = None  # of the endpoint test; None: not tested yet
     shifting_to: int | None = None
     shifted_at: datetime | None = None
+    holding: bool = False
+    concluded: Concluded | None = None
     analysis: Analysis = Analysis()
     warned: int = 0  # looks that found this step failed and were let pass
     condemned: Action | None = None  # the rollback that an earlier look decided
@@ -105,6 +116,8 @@ class Situation(Record):
 def next_action(stage: Stage, now: Situation, clock: datetime) -> Action:
     """The next action of a stage."""
     shares = stage.traffic_routing.shares
+    if now.holding:
+        shares = (stage.ab_test.challenger_percent,) if stage.ab_test else ()
     if now.condemned is not None:
         return now.condemned
     if now.refused is not None:
@@ -118,20 +131,22 @@ def next_action(stage: Stage, now: Situation, clock: datetime) -> Action:
     if now.champion == now.release:
         return Action(kind="finish", reason="the release is champion and passed its endpoint test")
     if now.shifting_to not in shares:
-        return Action(kind="shift", reason="the endpoint test passed", percent=shares[0])
+        return Action(kind="shift", reason="the endpoint test passed", percent=stage.traffic_routing.shares[0])
     if now.shifted_at is None or now.challenger_percent != now.shifting_to:
         reason = f"the challenger's share is {now.challenger_percent}%, meant to be {now.shifting_to}%"
-        return Action(kind="shift", reason=reason, percent=now.shifting_to)
+        return Action(kind="hold" if now.holding else "shift", reason=reason, percent=now.shifting_to)
     return watch(stage, now, (clock - now.shifted_at).total_seconds())
 
 
 def watch(stage: Stage, now: Situation, elapsed_s: float) -> Action:
     """What the answers say at a share that has been in force for elapsed_s."""
     policy, shares, seen = stage.auto_rollback, stage.traffic_routing.shares, now.analysis
-    after = shares[shares.index(now.challenger_percent) + 1 :]
     enough = seen.requests >= policy.min_requests
     if enough and (failed := seen.of("failed")):
         return _failed(stage, now, "; ".join(map(str, failed)))
+    if now.holding and stage.ab_test:
+        return _hold(stage, stage.ab_test, now, elapsed_s)
+    after = shares[shares.index(now.challenger_percent) + 1 :]
     left = stage.traffic_routing.wait_interval_s + (0 if after else stage.bake_time_s) - elapsed_s
     if left > 0:
         told = f"{'watching' if after else 'baking'} at {now.challenger_percent}%: {seen}"
@@ -140,7 +155,24 @@ def watch(stage: Stage, now: Situation, elapsed_s: float) -> Action:
         return _not_decided(open_points, policy.max_duration_s - elapsed_s, _until_next_look(elapsed_s))
     if after:
         return Action(kind="shift", reason=f"{now.challenger_percent}% passed: {_passed(now)}", percent=after[0])
+    if stage.ab_test:
+        reason = f"{now.challenger_percent}% passed: {_passed(now)}; the A/B test holds for {stage.ab_test.hold_s:g} s"
+        return Action(kind="hold", reason=reason, percent=stage.ab_test.challenger_percent)
     return Action(kind="promote", reason=f"passed: {_passed(now)}")
+
+
+def _hold(stage: Stage, test: ABTest, now: Situation, elapsed_s: float) -> Action:
+    """What follows while the A/B test's split is in force, and after; what it says itself is looked at once, when its time is over."""
+    if elapsed_s < test.hold_s:
+        told = f"A/B test at {now.challenger_percent}%: {now.analysis}"
+        return Action(kind="wait", reason=told, wait_s=min(test.hold_s - elapsed_s, _until_next_look(elapsed_s)))
+    if now.concluded is None:
+        return Action(kind="report", reason=f"the A/B test's {test.hold_s:g} s are over: {now.analysis}", percent=now.challenger_percent)
+    if now.concluded.verdict in ("failed", "inconclusive"):
+        return _roll_back("failed" if now.concluded.verdict == "failed" else "inconclusive", f"A/B test: {now.concluded.told}")
+    if open_points := _open_points(stage, now):
+        return _not_decided(open_points, test.hold_s + stage.auto_rollback.max_duration_s - elapsed_s, _until_next_look(elapsed_s))
+    return Action(kind="promote", reason=f"passed: {_passed(now)}; A/B test: {now.concluded.told}")
 
 
 def _failed(stage: Stage, now: Situation, why: str) -> Action:
@@ -184,7 +216,8 @@ def _passed(now: Situation) -> str:
 class Step(Record):
     """One line of a rollout's history: the intent is written before the act, the outcome after.
 
-    `detail` holds the faults of an endpoint test, or why the target refused; `analysis` what was seen when the step was decided.
+    `detail` holds the faults of an endpoint test, or why the target refused; `analysis` what was seen when the step was decided;
+    `concluded` what a report found.
     """
 
     number: int
@@ -194,6 +227,7 @@ class Step(Record):
     at: datetime
     detail: tuple[str, ...] = ()
     analysis: Analysis | None = None
+    concluded: Concluded | None = None
 
 
 def steps(lake: Lake, release: str) -> list[Step]:

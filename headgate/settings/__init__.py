@@ -20,13 +20,14 @@ from headgate.errors import BadSettings
 from headgate.settings.data import Bound, Conflicts, DataChecks, Feedback, Queue, QueueReason, Retrain
 from headgate.settings.gates import Gates, LoadTest
 from headgate.settings.installation import S3, Arrivals, Gateway, Notice, Scoring, Signing, StackSettings
-from headgate.settings.release import Approval, AutoAfter, AutoRollback, Rollout, Shadow, Stage, TrafficRouting
+from headgate.settings.release import ABTest, Approval, AutoAfter, AutoRollback, Rollout, Shadow, Stage, TrafficRouting
 from headgate.settings.section import Name, Section
 from headgate.settings.serving import Serving
 from headgate.settings.training import Bundle, CustomFilter, Filters, Switch, Train
 
 __all__ = (
     "S3",
+    "ABTest",
     "Approval",
     "Arrivals",
     "AutoAfter",

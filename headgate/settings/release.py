@@ -79,6 +79,10 @@ class AutoRollback(Section):
     max_label_share_change: Share = Field(0.05, description="of any one label, up or down")
     max_abstention_change: Share = Field(0.05, description="up or down")
     max_confidence_drop: Share = Field(0.05, description="of the mean score")
+    max_correction_rate_increase: Share = Field(0.02, description="of the answers that users gave another label in time")
+    correction_wait_s: float = Field(
+        120, gt=0, le=7 * 86400, description="a correction is in time so long after its answer; younger answers do not count yet"
+    )
     max_false_rollback_rate: float = Field(
         0.01, gt=0, le=0.5, description="chance that a release within all limits goes back, however often it is looked at"
     )
@@ -89,6 +93,31 @@ class AutoRollback(Section):
     )
 
 
+class ABTest(Section):
+    """A split that is held for a set time after the canary, and told of with statistics (docs/ab-test.md)."""
+
+    challenger_percent: int = Field(50, ge=1, le=99, description="the challenger's share meanwhile")
+    hold_s: float = Field(gt=0, le=7 * 86400, description="fixed before: what is told covers exactly this time")
+    confidence_level: float = Field(0.95, ge=0.8, lt=1, description="of the intervals; the tests' level is what is left to 1")
+    primary_metric: Literal["right_share", "correction_rate", "error_rate", "abstention_rate", "confidence"] | None = Field(
+        None, description="named before, so that it is tested by itself; the others are corrected for their number"
+    )
+    min_effect: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="promotion needs the primary metric shown to be better by so much, as a share; below 0: no worse than that; "
+        "none: the numbers inform only",
+    )
+
+    @model_validator(mode="after")
+    def _decides_by_something(self) -> Self:
+        """An effect is one of a metric."""
+        if self.min_effect is not None and self.primary_metric is None:
+            raise ValueError(f"expected a primary_metric for min_effect = {self.min_effect:g}, found none")
+        return self
+
+
 class Stage(Section):
     """One environment that a release goes through, in order."""
 
@@ -96,21 +125,36 @@ class Stage(Section):
     target: Literal["local"] = "local"
     traffic_routing: TrafficRouting = TrafficRouting(type="CANARY", canary_size_percent=10)
     bake_time_s: float = Field(600, ge=0, le=86400, description="the last share is watched so long before promotion")
+    ab_test: ABTest | None = Field(None, description="hold at a split between the canary and promotion; off by default")
     auto_rollback: AutoRollback = AutoRollback()
     probe_rate_per_s: float = Field(
         0, ge=0, description="requests with regression texts that the rollout adds, for endpoints without traffic"
     )
 
     @model_validator(mode="after")
-    def _ends_after_baking(self) -> Self:
-        """A deadline before the end of the bake time could never be met."""
+    def _fits_together(self) -> Self:
+        """A deadline before the end of the bake time could never be met, and a split needs somebody on each side."""
         longest = self.traffic_routing.wait_interval_s + self.bake_time_s
+        faults = []
         if self.auto_rollback.max_duration_s < longest:
-            raise ValueError(
+            faults.append(
                 f"expected auto_rollback.max_duration_s of at least wait_interval_s + bake_time_s = {longest:g}, "
                 f"found {self.auto_rollback.max_duration_s:g}"
             )
+        last = self.traffic_routing.shares[-1]
+        if self.ab_test and self.ab_test.challenger_percent < last:
+            told = (
+                f"ab_test.challenger_percent of at least {last}, the last share before it" if last < 100 else "no ab_test after ALL_AT_ONCE"
+            )
+            faults.append(f"expected {told}, found {self.ab_test.challenger_percent}")
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def looks(self) -> int:
+        """At how many splits answers are judged, one after the other."""
+        return len(self.traffic_routing.shares) + (self.ab_test is not None)
 
 
 class Shadow(Section):

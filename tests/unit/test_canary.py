@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from deployments.observations import histogram
 from headgate.release.canary import METRICS, analyse, needed, quantile_ms, tally
-from headgate.release.observation import LATENCY_BOUNDS_MS, Observation
+from headgate.release.observation import LATENCY_BOUNDS_MS, Corrections, Observation
+from headgate.release.rollout import Finding
 from headgate.release.sequential import above, below, higher, moved, raised, slower
 from headgate.settings import AutoRollback
 
@@ -108,7 +109,7 @@ def test_without_a_champion_nothing_is_compared_and_only_the_own_error_rate_coun
 
 def test_cohorts_that_answer_alike_are_within_all_limits():
     found = analyse(POLICY, [cohort("champion", 4000, 1), cohort("challenger", 1000, 2)], 1)
-    assert {one.verdict for one in found.findings} == {"within limits"}
+    assert {one.verdict for one in found.findings if one.metric != "correction_rate"} == {"within limits"}
     assert [one.metric for one in found.findings] == [
         "error_rate",
         "error_rate_increase",
@@ -118,6 +119,7 @@ def test_cohorts_that_answer_alike_are_within_all_limits():
         "share of positive",
         "abstention_rate",
         "confidence",
+        "correction_rate",
     ]
 
 
@@ -147,9 +149,9 @@ def test_a_finding_reads_with_both_values_the_limit_and_the_evidence():
     assert told["error_rate_increase"].startswith(
         "error_rate_increase 1.00% beside the champion's 0.10%, allowed 0.5 points more; evidence "
     )
-    assert told["error_rate_increase"].endswith(" to 1, needed 700")
+    assert told["error_rate_increase"].endswith(" to 1, needed 800")
     assert told["share of other"].startswith("share of other 50.00% beside the champion's 50.00%, allowed 5 points away; evidence ")
-    assert told["share of other"].endswith(" to 1, needed 1,400")
+    assert told["share of other"].endswith(" to 1, needed 1,600")
     assert " ms beside the champion's " in told["p95_ms"]
     assert "allowed 1.2 times" in told["p95_ms"]
     assert told["confidence"].startswith("confidence 0.800 beside the champion's 0.800, allowed 5 points less")
@@ -171,5 +173,45 @@ def test_a_quantile_is_the_bound_that_holds_it():
 
 def test_what_was_not_seen_is_in_no_doubt():
     seen = [Observation(cohort=name, window_s=1, requests=100, labels={"a": 100}) for name in ("champion", "challenger")]
-    assert {one.verdict for one in analyse(POLICY, [], 1).findings} == {"within limits"}
-    assert {one.verdict for one in analyse(POLICY, seen, 1).findings} == {"within limits"}
+    for given in ([], seen):
+        verdicts = {one.metric: one.verdict for one in analyse(POLICY, given, 1).findings}
+        assert verdicts.pop("correction_rate") == "no data"
+        assert set(verdicts.values()) == {"within limits"}
+
+
+def corrected(name: str, answers: int, wrong: int, right: int = 0) -> Observation:
+    told = Corrections(wait_s=120, answers=answers, corrected=wrong, confirmed=right)
+    return cohort(name, answers, 1).model_copy(update={"corrections": told})
+
+
+def of_corrections(*seen: Observation) -> Finding:
+    (found,) = (one for one in analyse(POLICY, seen, 1).findings if one.metric == "correction_rate")
+    return found
+
+
+def test_a_challenger_that_users_correct_more_often_than_the_champion_fails():
+    found = of_corrections(corrected("champion", 4000, 80), corrected("challenger", 1000, 100))
+    assert (found.verdict, found.challenger, found.champion, found.limit) == ("failed", 0.1, 0.02, 0.02)
+    assert str(found).startswith("correction_rate 10.00% beside the champion's 2.00%, allowed 2 points more; evidence ")
+
+
+def test_more_corrections_within_the_margin_are_no_evidence_however_many_answers_there_are():
+    found = of_corrections(corrected("champion", 400_000, 8_000), corrected("challenger", 100_000, 3_900))
+    assert found.verdict == "within limits"
+
+
+def test_without_corrections_there_is_no_data_and_no_doubt():
+    found = of_corrections(corrected("champion", 4000, 0), corrected("challenger", 1000, 0))
+    assert (found.verdict, found.challenger, found.champion, found.evidence) == ("no data", None, None, 1.0)
+    alone = of_corrections(corrected("challenger", 1000, 300))
+    assert (alone.verdict, alone.champion) == ("no data", None)
+
+
+def test_answers_that_users_confirm_are_data_too():
+    found = of_corrections(corrected("champion", 4000, 0, right=9), corrected("challenger", 1000, 0))
+    assert (found.verdict, found.challenger, found.champion) == ("within limits", 0.0, 0.0)
+
+
+def test_an_observation_of_an_older_version_has_no_corrections():
+    old = Observation.model_validate({"cohort": "champion", "window_s": 5, "requests": 3})
+    assert old.corrections is None

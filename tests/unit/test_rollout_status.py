@@ -48,5 +48,6 @@ def test_it_shows_the_share_the_numbers_beside_their_limits_and_why(tmp_path, mo
         "share of a",
         "abstention_rate",
         "confidence",
+        "correction_rate",
     ]
-    assert {row.rsplit("  ", 1)[1] for row in rows} == {"within limits"}
+    assert [row.rsplit("  ", 1)[1] for row in rows] == [*["within limits"] * 7, "no data"]
