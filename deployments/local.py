@@ -21,11 +21,12 @@ from deployments.observations import observe_files
 from deployments.ports import Ports
 from deployments.processes import Processes
 from deployments.supervisord import write_private
-from deployments.target import Cohort, EndpointStatus, Observation, Revision, Split
+from deployments.target import Cohort, EndpointStatus, Observation, Revision, Running, Split
 from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale, Unavailable
 from headgate.model.bundle import open_bundle
 from headgate.model.signing import verify_digest
 from headgate.record import Record
+from headgate.release.verification import running_of
 
 
 class State(Record):
@@ -52,7 +53,7 @@ class LocalTarget:
         public_key: Path | None = None,
         log_text: Mapping[str, str] | None = None,
     ) -> None:
-        """log_text: what the servers' log keeps of a text, by model; the servers' own default for others."""
+        """log_text: what the servers' log keeps of a text, by model, for revisions without configuration; else the servers' default."""
         self.home = home.resolve()
         self.processes = processes or Processes(home)
         self.ports = Ports(home)
@@ -117,7 +118,7 @@ class LocalTarget:
 
         def rolled_back(now: Layout) -> Layout:
             if stored is None or (now.champion and stored.release == now.champion.release):
-                return Layout(champion=now.champion, previous=now.previous)
+                return Layout(champion=stored or now.champion, previous=now.previous)
             return Layout(champion=stored, previous=now.champion)
 
         return self._change(endpoint, f"rollback to {stored.release}" if stored else "rollback", rolled_back)
@@ -132,16 +133,14 @@ class LocalTarget:
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""
-        self._known(endpoint)
         headers = {"X-Headgate-Cache": "off"} | ({"X-Headgate-Cohort": cohort} if cohort else {})
-        try:
-            answer = self._http.post(f"{self._servers(endpoint).url}/invocations", json=body, headers=headers)
-        except httpx.HTTPError as fault:
-            raise Unavailable(f"endpoint {endpoint} did not answer: {fault}") from fault
-        if answer.is_success:
-            return cast(dict[str, Any], answer.json())
-        told = f"endpoint {endpoint} answered {answer.status_code}: {answer.text[:2000]}"
-        raise Unavailable(told) if answer.is_server_error else BadInput(told)
+        return self._asked(endpoint, "POST", "/invocations", headers, body)
+
+    def running(self, endpoint: str, cohort: Cohort) -> Running:
+        """What the cohort's server says about itself, read from it now; NotFound if there is none, changes nothing."""
+        if cohort not in self._known(endpoint).settled.live():
+            raise NotFound(f"endpoint {endpoint} has no {cohort}; deploy one first")
+        return running_of(self._asked(endpoint, "GET", "/ping", {"X-Headgate-Cohort": cohort}))
 
     def delete(self, endpoint: str) -> None:
         """Stop everything of the endpoint and forget it; its prediction log stays. Idempotent."""
@@ -207,6 +206,18 @@ class LocalTarget:
             log_text=self.log_text,
             http=self._http,
         )
+
+    def _asked(self, endpoint: str, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The endpoint's answer as JSON; Unavailable or BadInput tells what it was instead."""
+        self._known(endpoint)
+        try:
+            answer = self._http.request(method, f"{self._servers(endpoint).url}{path}", json=body, headers=headers)
+            if answer.is_success:
+                return cast(dict[str, Any], answer.json())
+        except (httpx.HTTPError, ValueError) as fault:
+            raise Unavailable(f"endpoint {endpoint} did not answer: {fault}") from fault
+        told = f"endpoint {endpoint} answered {answer.status_code}: {answer.text[:2000]}"
+        raise Unavailable(told) if answer.is_server_error else BadInput(told)
 
     def _stored(self, revision: Revision) -> Revision:
         """The revision with a copy of its bundle that belongs to this home; BadBundle if it is another bundle."""

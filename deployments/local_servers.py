@@ -113,10 +113,16 @@ class EndpointServers:
         name = self._name(revision.release)
         port = self.ports.get(name, self.first_port + 100).port
         where = (str(revision.bundle), "--host", "127.0.0.1", "--port", str(port), "--log-dir", str(self.logs / revision.release))
-        kept = self.log_text.get(revision.model)
-        what = ("--model", revision.model, "--release", revision.release, *(("--log-text", kept) if kept else ()))
+        what = ("--model", revision.model, "--release", revision.release, *self._options(revision))
         self.processes.start(Program(name=name, command=(*self.server, *where, *what), cwd=_CHECKOUT, stop_wait_s=40))
         return Backend(release=revision.release, url=f"http://127.0.0.1:{port}")
+
+    def _options(self, revision: Revision) -> tuple[str, ...]:
+        """The release's configuration; of one without, what the settings say today."""
+        if told := revision.configuration:
+            return ("--log-text", told.log_text, "--max-cached", str(told.max_cached), "--workers", str(told.workers))
+        kept = self.log_text.get(revision.model)
+        return ("--log-text", kept) if kept else ()
 
     def _wait_ready(self, release: str, url: str, patient: bool) -> None:
         name, pids = self._name(release), set()

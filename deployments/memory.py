@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-from deployments.target import Cohort, EndpointStatus, Observation, Revision, Split
+from deployments.target import Cohort, EndpointStatus, Observation, Revision, Running, Split
 from headgate.errors import NotFound, Refused, Stale
 
 
@@ -50,11 +50,19 @@ class MemoryTarget:
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Name the release that would answer."""
-        now = self._known(endpoint)
-        revision = now.challenger if cohort == "challenger" else now.champion
-        if revision is None:
-            raise NotFound(f"endpoint {endpoint} has no {cohort}")
-        return {"model": {"release": revision.release}, "asked": body}
+        return {"model": {"release": self._live(endpoint, cohort).release}, "asked": body}
+
+    def running(self, endpoint: str, cohort: Cohort) -> Running:
+        """What the revision says, since there is no server."""
+        live = self._live(endpoint, cohort)
+        return Running(
+            model=live.model,
+            release=live.release,
+            bundle_digest=live.bundle_digest,
+            configuration=live.configuration.model_dump() if live.configuration else {},
+            cache_namespace=live.bundle_digest,
+            image_digest=live.image_digest,
+        )
 
     def rollback(self, endpoint: str, to: Revision | None = None) -> EndpointStatus:
         """Drop the challenger and give the champion all traffic; a revision becomes champion again instead. Idempotent."""
@@ -66,6 +74,12 @@ class MemoryTarget:
     def delete(self, endpoint: str) -> None:
         """Forget the endpoint. Idempotent."""
         self.endpoints.pop(endpoint, None)
+
+    def _live(self, endpoint: str, cohort: Cohort | None) -> Revision:
+        now = self._known(endpoint)
+        if (found := now.challenger if cohort == "challenger" else now.champion) is None:
+            raise NotFound(f"endpoint {endpoint} has no {cohort or 'champion'}")
+        return found
 
     def _known(self, endpoint: str) -> EndpointStatus:
         if endpoint not in self.endpoints:

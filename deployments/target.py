@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 
 from headgate.model.bundle import open_bundle, signature_beside
 from headgate.record import Record
+from headgate.release.configuration import Configuration
 from headgate.release.observation import Observation as Observation
+from headgate.release.verification import Running as Running
 
 Percent = Annotated[int, Field(ge=0, le=100)]
 Cohort = Literal["champion", "challenger"]
@@ -21,6 +23,8 @@ class Revision(Record):
     bundle: Path | str = Field(description="folder or URI of the bundle")
     signature: str | None = Field(None, description="minisign's, of the bundle digest")
     model: str = Field("adhoc", min_length=1, description="model name in metrics and the prediction log")
+    configuration: Configuration | None = Field(None, description="what the servers are told; None: the target's own choice")
+    image_digest: str | None = Field(None, description="as the registry has it, for a target that runs images")
 
     @classmethod
     def adhoc(cls, bundle: Path) -> Self:
@@ -89,6 +93,9 @@ class Target(Protocol):
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""
+
+    def running(self, endpoint: str, cohort: Cohort) -> Running:
+        """What the cohort's server says about itself, read from it now; NotFound if there is none, changes nothing."""
 
     def rollback(self, endpoint: str, to: Revision | None = None) -> EndpointStatus:
         """Drop the challenger and give the champion all traffic; a revision becomes champion again instead. Idempotent."""

@@ -20,6 +20,7 @@ from headgate.model.sbom import FILE as SBOM
 from headgate.record import Record
 from headgate.release.candidate import Candidate, save_outcome
 from headgate.release.changes import code_changes, data_changes, flat_settings, setting_changes, settings_of
+from headgate.release.configuration import configuration_of
 from headgate.release.record import Release, folder, load_release, save_release
 from headgate.release.registry import Registered, link_evidence, log_evidence, set_alias
 from headgate.settings import ModelSettings, load_settings
@@ -90,6 +91,7 @@ def _release(candidate: Candidate, registered: Registered, evidence: Evidence, d
         bundle_digest=evidence.subject.bundle_digest,
         bundle_signature=signature_beside(bundle.path),
         sbom_digest=bundle.manifest["files"].get(SBOM),
+        configuration=configuration_of(load_settings().model(candidate.model)),
         data_version=candidate.data_version,
         commit=candidate.commit,
         evidence_digest=digest,

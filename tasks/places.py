@@ -46,6 +46,8 @@ def revision_of(release_id: str) -> Revision:
         bundle=folder,
         signature=release.bundle_signature or signature_beside(folder),
         model=release.model,
+        configuration=release.configuration,
+        image_digest=release.image_digest,
     )
 
 

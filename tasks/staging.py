@@ -8,6 +8,7 @@ from headgate.evaluation.endpoint import endpoint_test
 from headgate.model.bundle import signature_beside
 from headgate.record import Record
 from headgate.release.candidate import Candidate
+from headgate.release.configuration import configuration_of
 from headgate.settings import load_settings
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, revision_of, target_named
@@ -38,6 +39,7 @@ def deploy_to_staging(candidate: Candidate, bundle: WrappedBundle) -> Staging:
             bundle=bundle.path,
             signature=signature_beside(bundle.path),
             model=candidate.model,
+            configuration=configuration_of(load_settings().model(candidate.model)),
         ),
     )
     alone = status.champion is not None and status.champion.bundle_digest == bundle.digest

@@ -14,10 +14,11 @@ TOLERANCE = 1e-3
 Invoke = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def endpoint_test(invoke: Invoke, bundle: Path | str) -> list[str]:
+def endpoint_test(invoke: Invoke, bundle: Path | str, recorded: Mapping[str, Any] | None = None) -> list[str]:
     """The faults of an endpoint; none if it answers the bundle's example inputs with the recorded outputs and names its provenance.
 
-    invoke: sends one body to the endpoint and returns the answer. Probabilities may differ by 0.001. Raises BadBundle.
+    invoke: sends one body to the endpoint and returns the answer. Probabilities may differ by 0.001.
+    recorded: Release.provenance, where a release record says what serves here besides the bundle. Raises BadBundle.
     """
     opened = open_bundle(bundle)
     examples = [json.loads(line) for line in (opened.path / "examples.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -25,14 +26,15 @@ def endpoint_test(invoke: Invoke, bundle: Path | str) -> list[str]:
         answer = invoke({"instances": [example["input"] for example in examples]})
     except HeadgateError as fault:
         return [f"the endpoint did not answer the example inputs: {fault}"]
-    return [*_identity_faults(answer.get("model"), opened), *_answer_faults(answer.get("predictions"), examples)]
+    return [*_identity_faults(answer.get("model"), opened, recorded or {}), *_answer_faults(answer.get("predictions"), examples)]
 
 
-def _identity_faults(model: Any, bundle: Bundle) -> list[str]:
+def _identity_faults(model: Any, bundle: Bundle, recorded: Mapping[str, Any]) -> list[str]:
     if not isinstance(model, Mapping):
         return ["the answer does not say which model it is from: no field `model`"]
     provenance = bundle.provenance
     expected = {"bundle_digest": bundle.digest, **{name: provenance.get(name) for name in ("data_version", "commit")}}
+    expected |= {"name" if name == "model" else name: value for name, value in recorded.items()}
     return [f"model.{name}: expected {value!r}, found {model.get(name)!r}" for name, value in expected.items() if model.get(name) != value]
 
 

@@ -1,7 +1,7 @@
 """The release record: what was built from what, over which evidence. Written once, never changed."""
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 from typing_extensions import override
@@ -10,10 +10,11 @@ from headgate.data.version import DataVersion
 from headgate.errors import BadInput, NotFound
 from headgate.lake import Lake
 from headgate.record import Record, canonical
+from headgate.release.configuration import Configuration
 
 Starter = Annotated[str, Field(pattern=r"^(person|automation):.+$")]
 
-LATER = ("bundle_signature", "sbom_digest", "image_signature")
+LATER = ("bundle_signature", "sbom_digest", "image_signature", "configuration")
 
 
 class Release(Record):
@@ -26,6 +27,7 @@ class Release(Record):
     sbom_digest: str | None = Field(None, description="sha256 of the bundle's sbom.cdx.json")
     image_digest: str | None = Field(None, description="as the registry has it; none for a target that runs the bundle itself")
     image_signature: str | None = None
+    configuration: Configuration | None = Field(None, description="what its servers are told; older releases have none: today's settings")
     data_version: DataVersion
     commit: str
     evidence_digest: str
@@ -41,6 +43,16 @@ class Release(Record):
         """Canonical JSON; fields that older releases did not have are left out where they are empty, so that ids stay."""
         empty = {name for name in LATER if getattr(self, name) is None}
         return canonical(self.model_dump(mode="json", exclude=empty))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What every answer of a server of this release says about its model."""
+        return {
+            "model": self.model,
+            "release": self.id,
+            "bundle_digest": self.bundle_digest,
+            "data_version": self.data_version.model_dump(mode="json"),
+        }
 
     @property
     def id(self) -> str:
