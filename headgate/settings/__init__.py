@@ -24,6 +24,7 @@ from headgate.settings.release import ABTest, Approval, AutoAfter, AutoRollback,
 from headgate.settings.section import Name, Section
 from headgate.settings.serving import Serving
 from headgate.settings.training import Bundle, CustomFilter, Filters, Switch, Train
+from headgate.settings.watching import Watch
 
 __all__ = (
     "S3",
@@ -59,6 +60,7 @@ __all__ = (
     "Switch",
     "TrafficRouting",
     "Train",
+    "Watch",
     "load_settings",
     "policy_fault",
     "settings_file",
@@ -81,6 +83,7 @@ class ModelSettings(Section):
     retrain: Retrain = Retrain()
     feedback: Feedback = Feedback()
     queue: Queue = Queue()
+    watch: Watch = Watch()
     data_checks: DataChecks = DataChecks()
     gates: Gates = Gates()
     load_test: LoadTest = LoadTest()
@@ -168,8 +171,8 @@ def settings_file() -> Path:
 
 
 def _found(fault: ErrorDetails) -> str:
-    """What was given; where all models are at fault together the message names what it is about, and they would fill pages."""
-    return "" if fault["loc"] == ("models",) and fault["type"] == "value_error" else f" (found {fault['input']!r})"
+    """What was given; where a whole table is at fault the message names what it is about, and the table would fill pages."""
+    return "" if fault["type"] == "value_error" and isinstance(fault["input"], Mapping) else f" (found {fault['input']!r})"
 
 
 @cache
