@@ -7,7 +7,7 @@ from tasks.rolling_back import choose_release, finish_rollback, roll_back_stage,
 
 @flow(name="rollback_release", flow_run_name="roll back {model}")
 def rollback_release(model: str, who: str, reason: str, to: str | None = None) -> str:
-    """Put an earlier release back in every stage, last stage first, and prove that it answers.
+    """Put an earlier release back in every stage, last stage first, and prove by what each endpoint says and answers that it serves.
 
     Args:
         model: table of headgate.toml
@@ -18,4 +18,4 @@ def rollback_release(model: str, who: str, reason: str, to: str | None = None) -
     target = choose_release(model, to)
     for stage in stages_backwards(model):
         roll_back_stage(model, stage, target, who, reason)
-    return finish_rollback(model, target)
+    return finish_rollback(model, target, who)

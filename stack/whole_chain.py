@@ -14,11 +14,12 @@ from headgate.data.landing import land, pending
 from headgate.data.parsing import read_rows
 from headgate.errors import BadInput, NotFound, Refused
 from headgate.release.approval import Answer, decision_of
-from headgate.release.audit import entries, rolled_back_so
+from headgate.release.audit import entries
 from headgate.release.binding import require_evidence
 from headgate.release.candidate import Standing, candidate_key, standing
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, resolve
+from headgate.release.rollback import proof_of, same_rollback
 from headgate.settings import ModelSettings, load_settings
 from stack.following import Follower
 from stack.orchestration import answer, client, gate_run, open_trainings, start_run
@@ -233,21 +234,43 @@ def retest(release_id: str, started_by: str, say: Say) -> int:
 
 
 def roll_back(model: str, who: str, why: str, to: str | None, say: Say) -> int:
-    """Go back to an earlier release everywhere; the same command again, after it was cut off, is the same rollback."""
+    """Go back to an earlier release everywhere; the same command again, after it was cut off or failed, is the same rollback."""
     lake, settings = the_lake(), load_settings().model(model)
     before = champion(lake, model, production(settings))
-    if before and to is None and rolled_back_so(entries(lake), before, who, why):
+    again = same_rollback(entries(lake), model, production(settings), who, why) if to is None else None
+    if before and again and _proven_everywhere(model, again):
         say(
             f"{model}: this rollback is done already: release {before.release[:12]} is champion in {production(settings)} since "
             f"{before.since:%Y-%m-%d %H:%M}; to go back from it as well, give another reason or --to RELEASE"
         )
         return 0
-    wanted = resolve(lake, to) if to else (before.previous[0] if before and before.previous else None)
+    wanted = again or (resolve(lake, to) if to else (before.previous[0] if before and before.previous else None))
     if before is None or wanted is None:
         raise NotFound(f"{model}: expected an earlier release to go back to, found none")
     key = f"rollback-{model}-{before.release}-{before.since.isoformat()}-{wanted}"
-    follow(start_run("rollback_release", {"model": model, "who": who, "reason": why, "to": wanted}, key), say)
-    now = champion(lake, model, production(settings))
-    done = now is not None and now.release == wanted
-    say(f"{model}: release {now.release[:12] if now else 'none'} is champion in {production(settings)}")
+    run = start_run("rollback_release", {"model": model, "who": who, "reason": why, "to": wanted}, key)
+    follow(run, say)
+    return _tell_rollback(model, wanted, run, say)
+
+
+def _proven_everywhere(model: str, release: str) -> bool:
+    """Whether the last word about every stage that has a champion is that this release was put back and verified."""
+    log, lake = entries(the_lake()), the_lake()
+    stages = [stage.environment for stage in load_settings().model(model).rollout.stages if champion(lake, model, stage.environment)]
+    return all(proof_of(log, model, environment, release) for environment in stages)
+
+
+def _tell_rollback(model: str, wanted: str, run_id: UUID, say: Say) -> int:
+    """What was verified in each stage; 0 only where the run itself completed and every stage has its proof."""
+    log, lake, settings = entries(the_lake()), the_lake(), load_settings().model(model)
+    with client() as api:
+        state = api.read_flow_run(run_id).state
+    done = state is not None and state.is_completed()
+    for stage in reversed(settings.rollout.stages):
+        proof, live = proof_of(log, model, stage.environment, wanted), champion(lake, model, stage.environment)
+        told = f"verified {proof.at:%H:%M:%S}: {proof.reason}" if proof else "not verified"
+        say(f"{model}: release {live.release[:12] if live else 'none'} is champion in {stage.environment}, {told}")
+        done = done and (live is None or (live.release == wanted and proof is not None))
+    if not done:
+        say(f"{model}: the rollback to release {wanted[:12]} is not finished; `headgate audit --model {model}` says why, then repeat it")
     return 0 if done else 1

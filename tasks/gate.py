@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
 
 from headgate.errors import HeadgateError, Refused
@@ -15,6 +14,7 @@ from headgate.release.record import Release, folder, load_release
 from headgate.release.registry import drop_alias
 from headgate.release.signatures import Signatures, how_to_sign, signature_faults, signatures
 from headgate.settings import load_settings
+from tasks.asking import start_gate_run
 from tasks.candidates import production
 from tasks.evidence import Tested
 from tasks.once import once_per_run
@@ -24,15 +24,7 @@ from tasks.places import evidence_url, the_lake
 @once_per_run("request approval")
 def request_approval(tested: Tested) -> None:
     """Start the run that waits for a person; the same evidence starts one run only."""
-    release = load_release(the_lake(), tested.release)
-    run_deployment(
-        "release_candidate/default",
-        parameters={"release": release.id},
-        timeout=0,
-        as_subflow=False,
-        idempotency_key=release.evidence_digest,
-    )
-    get_run_logger().info("release %s waits for approval; evidence: %s", release.id[:12], evidence_url(release.id))
+    start_gate_run(load_release(the_lake(), tested.release))
 
 
 def open_release(release_id: str) -> Release:

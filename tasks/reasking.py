@@ -1,18 +1,16 @@
 """An inconclusive rollout is asked about again."""
 
-from prefect.deployments import run_deployment
-from prefect.logging import get_run_logger
-
 from headgate.errors import Refused
 from headgate.release.asking_again import ask_again
 from headgate.release.champion import champion
 from headgate.release.record import Release
 from headgate.release.registry import set_alias
 from headgate.settings import load_settings
+from tasks.asking import start_gate_run
 from tasks.candidates import production
 from tasks.driving import StageEnd
 from tasks.once import once_per_run
-from tasks.places import evidence_url, the_lake
+from tasks.places import the_lake
 
 
 @once_per_run("ask again")
@@ -22,14 +20,7 @@ def ask_again_after(release: Release, ended: StageEnd) -> str:
     live = champion(lake, release.model, production(load_settings().model(release.model)))
     asked = ask_again(lake, release, ended.environment, ended.reason, ended.analysis, live.release if live else None)
     set_alias(release.model, "challenger", release.registered_version)
-    run_deployment(
-        "release_candidate/default",
-        parameters={"release": asked.id},
-        timeout=0,
-        as_subflow=False,
-        idempotency_key=asked.evidence_digest,
-    )
-    get_run_logger().info("release %s waits for approval; evidence: %s", asked.id[:12], evidence_url(asked.id))
+    start_gate_run(asked)
     raise Refused(
         f"release {release.id[:12]} was taken back in {ended.environment}: {ended.reason}; "
         f"release {asked.id[:12]}, the same bundle with what was seen, waits for approval"

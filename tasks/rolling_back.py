@@ -1,22 +1,26 @@
 """Going back to an earlier release by a person's word."""
 
+from datetime import UTC, datetime
+
 from prefect.logging import get_run_logger
 
 from headgate.errors import Refused
-from headgate.evaluation.endpoint import endpoint_test
-from headgate.release.champion import champion
+from headgate.release.audit import append
+from headgate.release.champion import Champion, champion
+from headgate.release.configuration import Configuration, configuration_of
 from headgate.release.record import Release, load_release
-from headgate.release.registry import set_alias
+from headgate.release.registry import alias_of, set_alias
+from headgate.release.verification import check
 from headgate.settings import Stage, load_settings
 from tasks.candidates import production
 from tasks.once import once_per_run
-from tasks.places import endpoint_name, revision_of, target_named, the_lake
-from tasks.rolling_out import put_back
+from tasks.places import endpoint_name, the_lake
+from tasks.putting_back import put_back
 
 
 @once_per_run("choose release")
 def choose_release(model: str, to: str | None) -> Release:
-    """The release to go back to: the given one, or the one before production's champion."""
+    """The release to go back to: the given one, or the one before production's champion. Refused before anything moves."""
     lake, settings = the_lake(), load_settings().model(model)
     live = champion(lake, model, production(settings))
     if live is None:
@@ -24,11 +28,33 @@ def choose_release(model: str, to: str | None) -> Release:
     if to is None and not live.previous:
         raise Refused(f"{model}: release {live.release[:12]} is the first; there is no earlier one to go back to")
     chosen = load_release(lake, to or live.previous[0])
+    _require_window(live, chosen, settings.rollout.rollback_window_revisions)
+    _tell_configuration(chosen, configuration_of(settings))
+    return chosen
+
+
+def _require_window(live: Champion, chosen: Release, window: int) -> None:
+    """Refused where the release never was champion, or lies further back than the policy allows without a new rollout."""
     if chosen.id not in (live.release, *live.previous):
         raise Refused(
-            f"release {chosen.id[:12]}: expected one that was champion of {model} before, found one that never was; approve it instead"
+            f"release {chosen.id[:12]}: expected one that was champion of {live.model} before, found one that never was; approve it instead"
         )
-    return chosen
+    if chosen.id not in (live.release, *live.previous[:window]):
+        raise Refused(
+            f"{live.model} in {live.environment}: release {chosen.id[:12]} is none of the last {window} champions "
+            "(rollout.rollback_window_revisions); `headgate retest` takes it through the gates again"
+        )
+
+
+def _tell_configuration(chosen: Release, today: Configuration) -> None:
+    """Say where the release's servers are told something else than headgate.toml says today."""
+    recorded = chosen.configuration
+    if recorded is None:
+        get_run_logger().info("release %s recorded no configuration; its servers are told what headgate.toml says today", chosen.id[:12])
+    elif recorded != today:
+        now, then = today.model_dump(), recorded.model_dump()
+        told = "; ".join(f"{name} {then[name]} (headgate.toml: {now[name]})" for name in then if then[name] != now[name])
+        get_run_logger().warning("release %s brings its own configuration back: %s", chosen.id[:12], told)
 
 
 def stages_backwards(model: str) -> tuple[Stage, ...]:
@@ -39,18 +65,19 @@ def stages_backwards(model: str) -> tuple[Stage, ...]:
 
 @once_per_run("roll back stage")
 def roll_back_stage(model: str, stage: Stage, release: Release, who: str, reason: str) -> None:
-    """Make the release champion of a stage again, and prove it with the endpoint test."""
-    put_back(model, stage, who, reason, to=release.id)
-    target, endpoint = target_named(stage.target), endpoint_name(model, stage.environment)
-    found = endpoint_test(lambda body: target.invoke(endpoint, body, cohort="champion"), revision_of(release.id).bundle)
-    if found:
-        raise Refused(f"{endpoint}: went back to release {release.id[:12]}, but its endpoint test found {len(found)} fault(s): {found[0]}")
-    get_run_logger().info("%s: release %s is champion again and answers as recorded", endpoint, release.id[:12])
+    """Make the release champion of a stage again, and prove it by what its endpoint says and answers."""
+    proof = put_back(stage, release, who, reason)
+    get_run_logger().info("%s: release %s is champion again; %s", endpoint_name(model, stage.environment), release.id[:12], proof)
 
 
 @once_per_run("finish rollback")
-def finish_rollback(model: str, release: Release) -> str:
-    """Let MLflow's alias follow."""
+def finish_rollback(model: str, release: Release, who: str) -> str:
+    """Let MLflow's alias follow, and read it back."""
     set_alias(model, "champion", release.registered_version)
+    alias = check("MLflow's alias champion", release.registered_version, alias_of(model, "champion"))
+    if not alias.passed:
+        told = f"{alias}; somebody moved it meanwhile: repeat the same command"
+        append(the_lake(), now=datetime.now(UTC), who=who, action="roll_back_failed", model=model, release=release.id, reason=told)
+        raise Refused(f"{model}: {told}")
     get_run_logger().info("%s went back to release %s (data version %d)", model, release.id[:12], release.data_version.version)
     return release.id

@@ -6,15 +6,13 @@ from prefect.concurrency.sync import concurrency
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from deployments.target import EndpointStatus
 from headgate.data.frozen import load_frozen
 from headgate.errors import Refused
-from headgate.evaluation.endpoint import endpoint_test
 from headgate.release.approval import Decision
 from headgate.release.audit import append
 from headgate.release.binding import require_binding
-from headgate.release.champion import Champion, champion, crown
-from headgate.release.record import Release
+from headgate.release.champion import champion
+from headgate.release.record import Release, load_release
 from headgate.release.registry import drop_alias, set_alias
 from headgate.release.rollout import Action, Situation
 from headgate.release.rollout_text import markdown
@@ -25,6 +23,8 @@ from tasks.live_page import Page
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, revision_of, target_named, the_lake
 from tasks.probing import Probe
+from tasks.putting_back import put_back
+from tasks.verifying import deployed_faults
 
 
 @once_per_run("roll out to stage")
@@ -54,7 +54,7 @@ def drive(release: Release, stage: Stage) -> StageEnd:
             release=release,
             stage=stage,
             revision=lambda: revision_of(release.id),
-            test=lambda ask: endpoint_test(ask, revision_of(release.id).bundle),
+            test=lambda ask: deployed_faults(target, endpoint, release, ask),
             probe=probe.wait,
             told=Showing(release, stage),
         ).to_the_end()
@@ -81,11 +81,7 @@ def undo_stages(release: Release, done: tuple[Stage, ...], failed: StageEnd) -> 
     """Put the earlier champion back in the stages that were promoted before one failed, last first; a failure ends the run as refused."""
     lake = the_lake()
     for stage in reversed(done):
-        live = champion(lake, release.model, stage.environment)
-        if live and live.previous:
-            put_back(release.model, stage, "automation:rollout", f"{failed.environment} failed: {failed.reason}")
-        else:
-            get_run_logger().warning("%s keeps release %s: there was none before it", stage.environment, release.id[:12])
+        _undo(release, stage, f"{failed.environment} failed: {failed.reason}")
     if failed.verdict == "failed":
         drop_alias(release.model, "challenger", release.registered_version)
     append(
@@ -103,31 +99,15 @@ def undo_stages(release: Release, done: tuple[Stage, ...], failed: StageEnd) -> 
     raise Refused(f"release {release.id[:12]} was rolled back in {failed.environment}: {failed.reason}")
 
 
-def put_back(model: str, stage: Stage, who: str, reason: str, to: str | None = None) -> EndpointStatus:
-    """Make an earlier release champion of a stage again: the given one, or the one before."""
-    lake = the_lake()
-    live = champion(lake, model, stage.environment)
-    if live is None or (to is None and not live.previous):
-        raise Refused(f"{model} in {stage.environment}: expected an earlier champion to go back to, found none")
-    wanted = to or live.previous[0]
-    _require_window(model, stage, live, wanted)
-    endpoint = endpoint_name(model, stage.environment)
-    status = target_named(stage.target).rollback(endpoint, to=revision_of(wanted))
-    crown(lake, model, stage.environment, wanted, live.release, datetime.now(UTC))
-    append(
-        lake, now=datetime.now(UTC), who=who, action="roll_back", model=model, release=wanted, environment=stage.environment, reason=reason
-    )
-    return status
-
-
-def _require_window(model: str, stage: Stage, live: Champion, wanted: str) -> None:
-    """Refused where the release lies further back than the policy allows without a new rollout."""
-    window = load_settings().model(model).rollout.rollback_window_revisions
-    if wanted not in (live.release, *live.previous[:window]):
-        raise Refused(
-            f"{model} in {stage.environment}: release {wanted[:12]} is none of the last {window} champions "
-            "(rollout.rollback_window_revisions); `headgate retest` takes it through the gates again"
-        )
+def _undo(release: Release, stage: Stage, reason: str) -> None:
+    """Put back whoever was champion before the release. Repeated after a kill it finds that one champion already, and proves it."""
+    live = champion(the_lake(), release.model, stage.environment)
+    before = [name for name in (live.release, *live.previous) if name != release.id] if live else []
+    if not before:
+        get_run_logger().warning("%s keeps release %s: there was none before it", stage.environment, release.id[:12])
+        return
+    proof = put_back(stage, load_release(the_lake(), before[0]), "automation:rollout", reason)
+    get_run_logger().info("%s: release %s is champion again; %s", stage.environment, before[0][:12], proof)
 
 
 @once_per_run("align staging")

@@ -1,7 +1,6 @@
 """The append-only audit log: each entry carries the hash of the one before, so that a change shows."""
 
 import hashlib
-from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field, ValidationError
@@ -10,7 +9,6 @@ from typing_extensions import override
 from headgate.errors import BadInput, Conflict
 from headgate.lake import Lake
 from headgate.record import Record, canonical
-from headgate.release.champion import Champion
 from headgate.release.record import Release
 
 FIRST = "0" * 64
@@ -124,15 +122,3 @@ def append(
         if lake.put_if_absent(f"audit/{new.number:08d}.json", new.to_bytes()):
             return new
     raise Conflict("the audit log: 50 other writers came first; try again")
-
-
-def rolled_back_so(log: Sequence[AuditEntry], live: Champion, who: str, reason: str) -> bool:
-    """Whether the champion is champion since a rollback by this person for this reason: the same command has nothing left to do."""
-    where = (live.model, live.environment)
-    moves = [one for one in log if (one.model, one.environment) == where and one.action in ("promote", "roll_back")]
-    return bool(moves) and (moves[-1].action, moves[-1].release, moves[-1].who, moves[-1].reason) == (
-        "roll_back",
-        live.release,
-        who,
-        reason,
-    )

@@ -87,11 +87,15 @@ def set_alias(model: str, alias: str, version: str) -> None:
     MlflowClient().set_registered_model_alias(model, alias, version)
 
 
+def alias_of(model: str, alias: str) -> str | None:
+    """The model version that an alias points at, as MLflow says now; None if it points at none."""
+    return dict(MlflowClient().get_registered_model(model).aliases).get(alias)
+
+
 def drop_alias(model: str, alias: str, version: str) -> None:
     """Take an alias away if it still points at this version."""
-    client = MlflowClient()
-    if dict(client.get_registered_model(model).aliases).get(alias) == version:
-        client.delete_registered_model_alias(model, alias)
+    if alias_of(model, alias) == version:
+        MlflowClient().delete_registered_model_alias(model, alias)
 
 
 def log_evidence(run_id: str, folder: Path, metrics: Mapping[str, float]) -> None:

@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
+import tasks.asking
 import tasks.reasking
 import tasks.rolling_out
 from deployments.memory import MemoryTarget
@@ -45,12 +46,12 @@ class World:
             ("target_named", lambda _: self.target),
             ("verify_approval", lambda _: None),
             ("revision_of", lambda release: Revision(release=release, bundle_digest="1" * 64, bundle="bundle")),
-            ("endpoint_test", lambda ask, _: [] if ask({}) else ["no answer"]),
+            ("deployed_faults", lambda _, __, ___, ask: [] if ask({}) else ["no answer"]),
             ("drop_alias", lambda *args: self.aliases.append(("drop", args[1]))),
         ):
             patch.setattr(tasks.rolling_out, name, value)
         patch.setattr(tasks.reasking, "set_alias", lambda *args: self.aliases.append(("set", args[1])))
-        patch.setattr(tasks.reasking, "run_deployment", lambda name, **given: self.started.append(SimpleNamespace(name=name, **given)))
+        patch.setattr(tasks.asking, "run_deployment", lambda name, **given: self.started.append(SimpleNamespace(name=name, **given)))
 
     def _observed(self, status: EndpointStatus, window_s: float) -> tuple[Observation, ...]:
         seen = {"champion": int(0.8 * self.per_s * window_s), "challenger": int(0.2 * self.per_s * window_s)}

@@ -10,7 +10,7 @@ from made_up_release import WITH_PAGE as RELEASE
 from headgate.errors import BadInput
 from headgate.lake import FolderLake
 from headgate.release.approval import archive, decide
-from headgate.release.audit import append, entries, over, rolled_back_so
+from headgate.release.audit import append, entries, over
 from headgate.release.audit_check import audit_json, audit_lines, faults_of
 from headgate.release.champion import crown
 from headgate.release.record import folder, save_release
@@ -178,13 +178,3 @@ def test_a_champion_that_never_was_approved_is_noticed_though_the_log_tells_of_i
         f"audit entry 0 (promote {worse.id[:12]}): expected a release that passed and was approved, "
         "found one whose tests failed and whose decision is none"
     ]
-
-
-def test_the_same_rollback_again_is_known_to_be_done(lake):
-    _decided(lake)
-    live = crown(lake, "replies", "production", "r2", RELEASE.id, NOW)
-    assert not rolled_back_so(entries(lake), live, "ada", "slow")
-    _entry(lake, "roll_back", release="r2", environment="production", reason="slow")
-    assert rolled_back_so(entries(lake), live, "ada", "slow")
-    assert not rolled_back_so(entries(lake), live, "ada", "another reason")
-    assert not rolled_back_so(entries(lake), live.model_copy(update={"release": RELEASE.id}), "ada", "slow")
