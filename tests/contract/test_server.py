@@ -67,7 +67,7 @@ def stop(server: Server) -> int:
 
 @pytest.fixture(scope="module")
 def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    named = "--model replies --release r7 --cohort challenger --max-cached 9".split()
+    named = ["--model", "replies", "--release", "r7", "--cohort", "challenger", "--max-cached", "9"]
     running = start(bundle, "--log-dir", str(tmp_path_factory.mktemp("log")), *named)
     yield running
     assert stop(running) == 0
