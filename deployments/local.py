@@ -10,12 +10,16 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import httpx
 from filelock import FileLock, Timeout
 
+from deployments.answers import answers_between
+from deployments.corrections import corrections_since, count_corrections
 from deployments.local_servers import SERVER, EndpointServers, Layout
 from deployments.observations import observe_files
 from deployments.ports import Ports
@@ -26,6 +30,7 @@ from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale, Unava
 from headgate.model.bundle import open_bundle
 from headgate.model.signing import verify_digest
 from headgate.record import Record
+from headgate.release.observation import Answers
 from headgate.release.verification import running_of
 
 
@@ -123,13 +128,24 @@ class LocalTarget:
 
         return self._change(endpoint, f"rollback to {stored.release}" if stored else "rollback", rolled_back)
 
-    def observe(self, endpoint: str, window_s: float) -> tuple[Observation, ...]:
-        """What champion and challenger answered in the last window_s seconds; changes nothing."""
-        errors = self._servers(endpoint).errors
+    def observe(self, endpoint: str, window_s: float, correction_wait_s: float | None = None) -> tuple[Observation, ...]:
+        """What champion and challenger answered in the last window_s seconds, and its corrections where asked; changes nothing."""
+        errors, live, now = self._servers(endpoint).errors, self._known(endpoint).settled.live(), datetime.now(UTC)
+        logs = {cohort: self.prediction_log(endpoint, revision.release) for cohort, revision in live.items()}
+        heard = None
+        if correction_wait_s is not None:
+            told = corrections_since(logs.values(), now - timedelta(seconds=window_s))
+            heard = partial(count_corrections, told=told, wait_s=correction_wait_s, now=now)
         return tuple(
-            observe_files(cohort, window_s, self.prediction_log(endpoint, revision.release), errors, revision.release)
-            for cohort, revision in self._known(endpoint).settled.live().items()
+            observe_files(cohort, window_s, logs[cohort], errors, revision.release, now, heard) for cohort, revision in live.items()
         )
+
+    def answers(self, endpoint: str, since: datetime, until: datetime) -> Answers:
+        """All that champion and challenger logged from since to until, with the corrections that came by then; changes nothing."""
+        live = self._known(endpoint).settled.live()
+        releases = {str(cohort): revision.release for cohort, revision in live.items()}
+        logs = {cohort: self.prediction_log(endpoint, release) for cohort, release in releases.items()}
+        return answers_between(releases, logs, self._servers(endpoint).errors, since, until)
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""

@@ -1,9 +1,10 @@
 """An endpoint in memory, for tests of what drives a target: it holds revisions and a split, and answers nothing by itself."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal
 
-from deployments.target import Cohort, EndpointStatus, Observation, Revision, Running, Split
+from deployments.target import Answers, Cohort, EndpointStatus, Observation, Revision, Running, Split
 from headgate.errors import NotFound, Refused, Stale
 
 
@@ -14,6 +15,7 @@ class MemoryTarget:
 
     def __init__(self, observed: Callable[[EndpointStatus, float], tuple[Observation, ...]] = lambda _, __: ()) -> None:
         self.endpoints: dict[str, EndpointStatus] = {}
+        self.logged: Callable[[EndpointStatus, datetime, datetime], Answers] = lambda _, __, ___: Answers((), {}, {})
         self.observed = observed
 
     def deploy(self, endpoint: str, revision: Revision) -> EndpointStatus:
@@ -44,9 +46,14 @@ class MemoryTarget:
             raise Stale(f"endpoint {endpoint}: expected {release} as the challenger; deploy it again")
         return self._put(now, champion=now.challenger, challenger=None, previous=now.champion, split=Split())
 
-    def observe(self, endpoint: str, window_s: float) -> tuple[Observation, ...]:
+    def observe(self, endpoint: str, window_s: float, correction_wait_s: float | None = None) -> tuple[Observation, ...]:
         """What champion and challenger answered in the last window_s seconds; changes nothing."""
-        return self.observed(self._known(endpoint), window_s)
+        seen = self.observed(self._known(endpoint), window_s)
+        return seen if correction_wait_s is not None else tuple(one.model_copy(update={"corrections": None}) for one in seen)
+
+    def answers(self, endpoint: str, since: datetime, until: datetime) -> Answers:
+        """What `logged` says that champion and challenger answered from since to until; changes nothing."""
+        return self.logged(self._known(endpoint), since, until)
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Name the release that would answer."""

@@ -1,5 +1,6 @@
 """What every place that hosts a model can do, and the records that travel to and from it."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
 
@@ -8,6 +9,7 @@ from pydantic import Field, model_validator
 from headgate.model.bundle import open_bundle, signature_beside
 from headgate.record import Record
 from headgate.release.configuration import Configuration
+from headgate.release.observation import Answers as Answers
 from headgate.release.observation import Observation as Observation
 from headgate.release.verification import Running as Running
 
@@ -88,8 +90,14 @@ class Target(Protocol):
     def promote(self, endpoint: str, release: str) -> EndpointStatus:
         """Make the challenger with this release the champion, with all traffic, and keep the old one as previous. Idempotent."""
 
-    def observe(self, endpoint: str, window_s: float) -> tuple[Observation, ...]:
-        """What champion and challenger answered in the last window_s seconds; changes nothing."""
+    def observe(self, endpoint: str, window_s: float, correction_wait_s: float | None = None) -> tuple[Observation, ...]:
+        """What champion and challenger answered in the last window_s seconds; changes nothing.
+
+        With correction_wait_s also what users said of the answers that are so old, within that time.
+        """
+
+    def answers(self, endpoint: str, since: datetime, until: datetime) -> Answers:
+        """All that champion and challenger logged from since to until, with the corrections that came by then; changes nothing."""
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""

@@ -16,7 +16,7 @@ from headgate.release.audit import append
 from headgate.release.canary import analyse
 from headgate.release.champion import champion, crown
 from headgate.release.record import Release
-from headgate.release.rollout import Action, Analysis, Situation, Step, Verdict, next_action, steps, write_step
+from headgate.release.rollout import Action, Analysis, Concluded, Situation, Step, Verdict, next_action, steps, write_step
 from headgate.settings import Stage
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
@@ -42,10 +42,11 @@ def look(target: Target, endpoint: str, stage: Stage, release: str, past: Sequen
     """The situation by the target's real state and the steps so far; changes nothing."""
     status = target.status(endpoint)
     done = [step for step in past if step.phase == "outcome"]
-    shifts = [step for step in past if step.action.kind == "shift"]
+    shifts = [step for step in past if step.action.kind in ("shift", "hold")]
     since = shifts[-1].at if shifts and shifts[-1].phase == "outcome" else None
     refused = [step.detail[0] for step in done if step.detail and step.action.kind != "test"]
     tested = [step.detail for step in done if step.action.kind == "test"]
+    reports = [step.concluded for step in done if step.concluded and since is not None and step.at >= since]
     condemned = [step.action for step in past if step.action.kind == "roll_back"]
     return Situation(
         release=release,
@@ -56,6 +57,8 @@ def look(target: Target, endpoint: str, stage: Stage, release: str, past: Sequen
         faults=tested[-1] if tested else None,
         shifting_to=shifts[-1].action.percent if shifts else None,
         shifted_at=since,
+        holding=bool(shifts) and shifts[-1].action.kind == "hold",
+        concluded=reports[-1] if reports else None,
         analysis=_analysis(target, endpoint, stage, status, release, since, now),
         warned=sum(step.action.kind == "warn" and since is not None and step.at >= since for step in done),
         condemned=condemned[-1] if condemned else None,
@@ -68,8 +71,8 @@ def _analysis(
     """What both cohorts answered since the last shift; nothing while the release is no challenger."""
     if since is None or status.challenger is None or status.challenger.release != release:
         return Analysis()
-    seen = target.observe(endpoint, (now - since).total_seconds())
-    return analyse(stage.auto_rollback, seen, len(stage.traffic_routing.shares))
+    seen = target.observe(endpoint, (now - since).total_seconds(), stage.auto_rollback.correction_wait_s)
+    return analyse(stage.auto_rollback, seen, stage.looks)
 
 
 @dataclass(frozen=True)
@@ -115,14 +118,15 @@ class Drive:
         if action.kind != "wait":
             seen = situation.analysis if situation.analysis.findings else None
             self._write(action, "intent", (), seen)
-            self._write(action, "outcome", self._performed(action), None)
+            ended = self._concluded(situation) if action.kind == "report" else None
+            self._write(action, "outcome", self._performed(action), None, ended)
         if action.wait_s:
             self.probe(action.wait_s)
         return action
 
     def _performed(self, action: Action) -> tuple[str, ...]:
         """Do it; what the target refuses is told, so that the machine decides what follows."""
-        if action.kind in ("deploy", "shift", "promote"):
+        if action.kind in ("deploy", "shift", "hold", "promote"):
             try:
                 self._change(action)
             except Terminal as fault:
@@ -138,10 +142,17 @@ class Drive:
     def _change(self, action: Action) -> None:
         if action.kind == "deploy":
             self.target.deploy(self.endpoint, self.revision())
-        elif action.kind == "shift":
+        elif action.kind in ("shift", "hold"):
             self.target.set_split(self.endpoint, Split(champion=100 - action.percent, challenger=action.percent))
         else:
             self.target.promote(self.endpoint, self.release.id)
+
+    def _concluded(self, situation: Situation) -> Concluded:
+        """The A/B test's report, over the time since the split was set."""
+        from tasks.ab_testing import conclude  # its page takes a while to load, and most rollouts have none
+
+        assert situation.shifted_at is not None
+        return conclude(self.lake, self.target, self.endpoint, self.release, self.stage, situation.shifted_at, self.clock())
 
     def _test(self) -> tuple[str, ...]:
         status = self.target.status(self.endpoint)
@@ -184,7 +195,14 @@ class Drive:
     def _past(self) -> list[Step]:
         return [step for step in self._read if step.environment == self.stage.environment]
 
-    def _write(self, action: Action, phase: Literal["intent", "outcome"], detail: tuple[str, ...], analysis: Analysis | None) -> None:
+    def _write(
+        self,
+        action: Action,
+        phase: Literal["intent", "outcome"],
+        detail: tuple[str, ...],
+        analysis: Analysis | None,
+        concluded: Concluded | None = None,
+    ) -> None:
         write_step(
             self.lake,
             self.release.id,
@@ -196,6 +214,7 @@ class Drive:
                 at=self.clock(),
                 detail=detail,
                 analysis=analysis,
+                concluded=concluded,
             ),
         )
         self._read[:] = steps(self.lake, self.release.id)

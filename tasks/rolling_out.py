@@ -73,7 +73,7 @@ class Showing:
         if news or action.kind != self.last:
             get_run_logger().info("%s: %s - %s", self.stage.environment, action.kind, action.reason)
         self.last = action.kind
-        self.page.write(markdown(self.stage, now, action, datetime.now(UTC)), news)
+        self.page.write(markdown(self.stage, now, action, datetime.now(UTC), load_settings().gateway_url), news)
 
 
 @once_per_run("undo stages")

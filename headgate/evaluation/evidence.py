@@ -60,9 +60,9 @@ def render(evidence: Evidence, drawn: Drawn) -> str:
     """The page as HTML, with the pictures of `draw`; it asks for nothing outside itself, and runs its one script only."""
     report, (against, paired) = evidence.report, rows.compared(evidence)
     models = [("Candidate", report.candidate), *([("Champion", report.champion)] if report.champion else [])]
-    style, script = _beside("evidence.css"), _beside("evidence.js")
+    style, script = beside("evidence.css"), beside("evidence.js")
     return (
-        _environment()
+        environment()
         .get_template("evidence.html")
         .render(
             e=evidence,
@@ -92,7 +92,8 @@ def render(evidence: Evidence, drawn: Drawn) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What fills in the pages: everything is escaped, and what a template does not know is a fault."""
     found = Environment(
         loader=PackageLoader("headgate.evaluation", ""),
         autoescape=True,
@@ -120,7 +121,7 @@ def _visible(value: Any) -> Any:
 
 
 @cache
-def _beside(name: str) -> str:
+def beside(name: str) -> str:
     """A part of the page that lies beside this module: ours, so that it needs no escaping."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 

@@ -1,5 +1,8 @@
 """What one cohort of an endpoint answered in a while: the counts that a rollout is judged by."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
 from pydantic import Field
 
 from headgate.record import Record
@@ -38,3 +41,14 @@ class Observation(Record):
     def answered(self) -> int:
         """Requests that were answered."""
         return self.requests - self.errors
+
+
+class Answers(NamedTuple):
+    """All that was logged of a while. lines: of the prediction log; failed: calls without an answer, by cohort.
+
+    corrections: the label that a user gave last in that while, by prediction id.
+    """
+
+    lines: Iterable[Mapping[str, Any]]
+    failed: Mapping[str, int]
+    corrections: Mapping[str, str]

@@ -1,6 +1,8 @@
 """A rollout that is killed anywhere, any number of times, ends as one that was never killed."""
 
+import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,18 +14,20 @@ from hypothesis import strategies as st
 from made_up_release import RELEASE
 
 from deployments.memory import MemoryTarget
-from deployments.target import EndpointStatus, Observation, Revision, Split
+from deployments.target import Answers, EndpointStatus, Observation, Revision, Split
 from headgate.errors import Refused, Unavailable
 from headgate.lake import FolderLake
 from headgate.release.audit import entries
 from headgate.release.champion import champion, crown
 from headgate.release.rollout import steps
-from headgate.settings import AutoRollback, Stage, TrafficRouting
+from headgate.settings import ABTest, AutoRollback, Stage, TrafficRouting
 from tasks.driving import PATIENCE, Drive, StageEnd
 
 OLD = Revision(release="old", bundle_digest="0" * 64, bundle="old")
 NEW = Revision(release=RELEASE.id, bundle_digest="1" * 64, bundle="new")
 POLICY = AutoRollback(min_requests=30, max_duration_s=20)
+INFORMS = ABTest(challenger_percent=80, hold_s=30)
+DECIDES = ABTest(challenger_percent=80, hold_s=30, primary_metric="correction_rate", min_effect=-0.1)
 ROUTINGS = {
     "CANARY": TrafficRouting(type="CANARY", canary_size_percent=20),
     "LINEAR": TrafficRouting(type="LINEAR", linear_step_size_percent=40, wait_interval_s=5),
@@ -38,12 +42,15 @@ class Killed(BaseException):
 class World:
     """A target, a lake, a clock and traffic of 100 requests a second; a kill comes before or after any write or act."""
 
-    def __init__(self, folder: Path, kind: str, fault: str, first: bool = False) -> None:
+    def __init__(self, folder: Path, kind: str, fault: str, first: bool = False, ab_test: ABTest | None = None) -> None:
         self.target, self.lake = MemoryTarget(self._observed), FolderLake(folder)
         self.now, self.fault, self.kills = datetime(2026, 5, 1, tzinfo=UTC), fault, iter(())
         self.most_percent = 0
         policy = POLICY.model_copy(update={"failure_limit": 2 if fault == "errors" else 0})
-        self.stage = Stage(environment="production", traffic_routing=ROUTINGS[kind], bake_time_s=10, auto_rollback=policy)
+        self.target.logged = self._logged
+        held = None if kind == "ALL_AT_ONCE" else ab_test
+        routing = ROUTINGS[kind]
+        self.stage = Stage(environment="production", traffic_routing=routing, bake_time_s=10, auto_rollback=policy, ab_test=held)
         if not first:
             self.target.deploy("endpoint", OLD)
             crown(self.lake, RELEASE.model, "production", "old", None, self.now)
@@ -95,6 +102,16 @@ class World:
             for cohort, count in counts.items()
         )
 
+    def _logged(self, status: EndpointStatus, since: datetime, until: datetime) -> Answers:
+        """Ten answers a second of each cohort; users correct one of ten of the champion's, and half of a challenger's that they dislike."""
+        every = {"champion": 10, "challenger": 2 if self.fault == "disliked" else 10}
+        cohorts = [(cohort, n) for cohort in every for n in range(round(10 * (until - since).total_seconds()))]
+        lines = [
+            {"ts": since.isoformat(), "cohort": cohort, "prediction_id": f"{cohort}{n}", "label": "a", "outcome": "scored", "score": 0.8}
+            for cohort, n in cohorts
+        ]
+        return Answers(lines, {}, {f"{cohort}{n}": "b" for cohort, n in cohorts if n % every[cohort] == 0})
+
 
 CHANGES = ("deploy", "set_split", "promote", "rollback", "delete", "put_if_absent", "compare_and_swap")
 
@@ -124,15 +141,18 @@ class Interrupted:
 @settings(max_examples=12, deadline=None)
 @given(
     kind=st.sampled_from(sorted(ROUTINGS)),
-    fault=st.sampled_from(["", "wrong answers", "errors", "little traffic", "refused"]),
-    kills=st.lists(st.integers(0, 40), max_size=6),
+    fault=st.sampled_from(["", "wrong answers", "errors", "little traffic", "refused", "disliked"]),
+    kills=st.lists(st.integers(0, 50), max_size=6),
     first=st.booleans(),
+    ab_test=st.sampled_from([None, INFORMS, DECIDES]),
 )
-def test_a_rollout_killed_anywhere_ends_as_one_that_never_was(kind: str, fault: str, kills: list[int], first: bool) -> None:
+def test_a_rollout_killed_anywhere_ends_as_one_that_never_was(
+    kind: str, fault: str, kills: list[int], first: bool, ab_test: ABTest | None
+) -> None:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
-        calm = World(Path(other), kind, fault, first)
+        calm = World(Path(other), kind, fault, first, ab_test)
         expected = calm.run([])
-        world = World(Path(folder), kind, fault, first)
+        world = World(Path(folder), kind, fault, first, ab_test)
         ended = world.run(kills)
         assert (ended.promoted, ended.verdict) == (expected.promoted, expected.verdict)
         assert world.target.endpoints == calm.target.endpoints
@@ -140,8 +160,11 @@ def test_a_rollout_killed_anywhere_ends_as_one_that_never_was(kind: str, fault: 
         assert status.challenger is None
         assert status.split == Split()
         assert (live.release if live else None) == (status.champion.release if status.champion else None)
-        assert world.most_percent <= max(ROUTINGS[kind].shares)
-        assert len(entries(world.lake)) == (1 if ended.promoted else 0)
+        assert world.most_percent <= max(
+            [*ROUTINGS[kind].shares, *([world.stage.ab_test.challenger_percent] if world.stage.ab_test else [])]
+        )
+        assert Counter(entry.action for entry in entries(world.lake)) == Counter(entry.action for entry in entries(calm.lake))
+        assert sum(entry.action == "promote" for entry in entries(world.lake)) == (1 if ended.promoted else 0)
         recorded = steps(world.lake, RELEASE.id)
         assert [step.number for step in recorded] == list(range(len(recorded)))
 
@@ -201,3 +224,44 @@ def test_the_steps_keep_what_was_seen_when_they_were_decided(tmp_path: Path) -> 
     intents = [step for step in steps(world.lake, RELEASE.id) if step.phase == "intent"]
     assert [step.action.kind for step in intents] == ["deploy", "test", "shift", "shift", "promote", "finish"]
     assert [step.analysis.requests if step.analysis else None for step in intents] == [None, None, None, 200, 1200, None]
+
+
+@pytest.mark.parametrize(
+    ("fault", "test", "promoted", "verdict"),
+    [
+        ("", INFORMS, True, None),
+        ("", DECIDES, True, None),
+        ("disliked", INFORMS, True, None),
+        ("disliked", DECIDES, False, "failed"),
+        ("", DECIDES.model_copy(update={"min_effect": 0.01}), False, "inconclusive"),
+    ],
+)
+def test_an_ab_test_decides_only_what_the_policy_lets_it(
+    tmp_path: Path, fault: str, test: ABTest, promoted: bool, verdict: str | None
+) -> None:
+    world = World(tmp_path, "CANARY", fault, ab_test=test)
+    ended = world.run([])
+    assert (ended.promoted, ended.verdict) == (promoted, verdict)
+    kinds = [step.action.kind for step in steps(world.lake, RELEASE.id) if step.phase == "intent"]
+    assert kinds == ["deploy", "test", "shift", "hold", "report", *(["promote", "finish"] if promoted else ["roll_back"])]
+    (concluded,) = (step.concluded for step in steps(world.lake, RELEASE.id) if step.concluded)
+    assert concluded.page
+    assert hashlib.sha256(world.lake.read(concluded.page)).hexdigest() == concluded.digest
+    told = [entry.reason for entry in entries(world.lake) if entry.action == "ab_test"]
+    assert told == [f"{concluded.told}; page {concluded.page}, sha256 {concluded.digest}"]
+    if verdict == "failed":
+        reason = "failed: A/B test: correction_rate 50.00% beside 10.00%, +40.00 points (95% interval +33.15 to +46.33), p = "
+        assert ended.reason.startswith(reason)
+
+
+def test_a_report_that_cannot_be_made_stops_nothing_unless_it_had_to_decide(tmp_path: Path) -> None:
+    def refuses(*_: Any) -> Answers:
+        raise Refused("the log is gone")
+
+    for test, promoted in ((INFORMS, True), (DECIDES, False)):
+        world = World(tmp_path / str(promoted), "CANARY", "", ab_test=test)
+        world.target.logged = refuses
+        ended = world.run([])
+        assert ended.promoted == promoted
+        (entry,) = (one for one in entries(world.lake) if one.action == "ab_test")
+        assert entry.reason == "no report could be made: the log is gone; page none, sha256 none"
