@@ -37,6 +37,7 @@ class Prediction(Record):
     reason: str | None = None
     text: str | None = None
     hash: str | None = None
+    characters: int | None = None
 
 
 def predicted_at(prediction_id: str) -> datetime:

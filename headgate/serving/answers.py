@@ -25,9 +25,9 @@ class Answer:
 
 
 def text_field(policy: LogText, message: Message) -> bytes:
-    """What the log keeps of a text, as the end of a JSON line: nothing, its sha256, or all of it."""
+    """What the log keeps of a text, as the end of a JSON line: nothing, its sha256 and how long it is, or all of it."""
     if policy == "none":
         return b""
     text = normalise(message.text).encode("utf-8", "replace").decode()
-    field = {"text": text} if policy == "full" else {"hash": hashlib.sha256(text.encode()).hexdigest()}
+    field = {"text": text} if policy == "full" else {"hash": hashlib.sha256(text.encode()).hexdigest(), "characters": len(text)}
     return b"," + orjson.dumps(field)[1:-1]

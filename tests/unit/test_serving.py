@@ -292,6 +292,7 @@ def test_each_answer_is_logged_without_its_text(runtime: FakeRuntime, tmp_path: 
         "reason": None,
         "cached": False,
         "hash": hashlib.sha256(b"yes").hexdigest(),
+        "characters": 3,
     }
 
 

@@ -1,0 +1,38 @@
+"""How the traffic of production is watched: docs/watching.md."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from headgate.settings.section import Positive, Section, Share
+
+HOURS_PER_DAY = 24
+
+
+class Watch(Section):
+    """What is compared with what, and when it is an alarm."""
+
+    window_hours: int = Field(24, ge=4, multiple_of=4, description="traffic that is judged; 168 where weekends differ from other days")
+    reference_days: Positive = Field(28, description="traffic before it that it is compared with")
+    min_history_windows: int = Field(7, ge=3, description="so many windows must lie before one before it is judged")
+    min_answers: Positive = Field(200, description="in a window; with fewer it is not judged")
+    false_alarm_share: float = Field(0.01, gt=0, lt=0.5, description="of days on which nothing changed, so many may raise an alarm")
+    min_psi: float = Field(0.05, ge=0, description="a smaller change (PSI) is no alarm, however certain it is")
+    max_accuracy_drop: Share = Field(0.05, description="fall of the estimated accuracy that is an alarm")
+    min_corrections: Positive = Field(20, description="corrections that contradict an answer; fewer in a window are no alarm")
+    embed_per_look: int = Field(32, ge=0, le=1_000, description="texts of an hour that one look embeds; 0: none")
+
+    @model_validator(mode="after")
+    def _room_for_the_history(self) -> Self:
+        """A reference that could never hold enough windows would judge nothing, ever."""
+        if self.reference_days * HOURS_PER_DAY < (needed := self.min_history_windows * self.window_hours):
+            raise ValueError(
+                f"expected reference_days to hold min_history_windows x window_hours = {needed} h, "
+                f"found {self.reference_days} day(s) = {self.reference_days * HOURS_PER_DAY} h; nothing would ever be judged"
+            )
+        return self
+
+    @property
+    def block_hours(self) -> int:
+        """A quarter of a window: a window ends with each, and is judged then."""
+        return self.window_hours // 4
