@@ -21,11 +21,12 @@ from filelock import FileLock, Timeout
 from deployments.answers import answers_between
 from deployments.corrections import corrections_since, count_corrections
 from deployments.local_servers import SERVER, EndpointServers, Layout
+from deployments.mirrors import Side, read_mirrored
 from deployments.observations import observe_files
 from deployments.ports import Ports
 from deployments.processes import Processes
 from deployments.supervisord import write_private
-from deployments.target import Cohort, EndpointStatus, Observation, Revision, Running, Split
+from deployments.target import Cohort, EndpointStatus, Mirrored, Observation, Revision, Running, Split
 from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale, Unavailable
 from headgate.model.bundle import open_bundle
 from headgate.model.signing import verify_digest
@@ -146,6 +147,15 @@ class LocalTarget:
         releases = {str(cohort): revision.release for cohort, revision in live.items()}
         logs = {cohort: self.prediction_log(endpoint, release) for cohort, release in releases.items()}
         return answers_between(releases, logs, self._servers(endpoint).errors, since, until)
+
+    def mirrored(self, endpoint: str, window_s: float) -> Mirrored:
+        """What champion and challenger answered to the same mirrored requests in the last window_s seconds; changes nothing."""
+        servers, live = self._servers(endpoint), self._known(endpoint).settled
+        if live.champion is None or live.challenger is None:
+            return Mirrored()
+        champion, challenger = (Side(self.prediction_log(endpoint, one.release), one.release) for one in (live.champion, live.challenger))
+        since = datetime.now(UTC) - timedelta(seconds=window_s)
+        return read_mirrored(champion, challenger, servers.errors, since)._replace(dropped=servers.dropped_copies())
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""

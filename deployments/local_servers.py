@@ -98,6 +98,15 @@ class EndpointServers:
         except httpx.HTTPError:
             return False
 
+    def dropped_copies(self) -> int:
+        """Calls that the router did not mirror since it started, by its own count; 0 where it does not answer."""
+        try:
+            shown = self.http.get(f"{self.url}/metrics", timeout=5).text if self.url else ""
+        except httpx.HTTPError:
+            return 0
+        counted = (line.split()[-1] for line in shown.splitlines() if line.startswith("headgate_router_shadow_dropped_total{"))
+        return sum(int(float(number)) for number in counted)
+
     def states(self) -> str:
         """The endpoint's programs and their states, for a reader."""
         states = self.processes.states()

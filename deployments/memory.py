@@ -4,19 +4,23 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
-from deployments.target import Answers, Cohort, EndpointStatus, Observation, Revision, Running, Split
+from deployments.target import Answers, Cohort, EndpointStatus, Mirrored, Observation, Revision, Running, Split
 from headgate.errors import NotFound, Refused, Stale
 
 
 class MemoryTarget:
-    """Any number of endpoints; `observed` says what their cohorts answered, and may look at the endpoint to do so."""
+    """Any number of endpoints; `observed` says what their cohorts answered, `mirrored` what to copies; both may look at the endpoint."""
 
     routing: Literal["stepwise", "native"] = "stepwise"
 
-    def __init__(self, observed: Callable[[EndpointStatus, float], tuple[Observation, ...]] = lambda _, __: ()) -> None:
+    def __init__(
+        self,
+        observed: Callable[[EndpointStatus, float], tuple[Observation, ...]] = lambda _, __: (),
+        mirrored: Callable[[EndpointStatus, float], Mirrored] = lambda _, __: Mirrored(),
+    ) -> None:
         self.endpoints: dict[str, EndpointStatus] = {}
         self.logged: Callable[[EndpointStatus, datetime, datetime], Answers] = lambda _, __, ___: Answers((), {}, {})
-        self.observed = observed
+        self.observed, self.seen_mirrored = observed, mirrored
 
     def deploy(self, endpoint: str, revision: Revision) -> EndpointStatus:
         """Start the revision beside the champion with no traffic; an endpoint's first revision becomes its champion. Idempotent."""
@@ -54,6 +58,10 @@ class MemoryTarget:
     def answers(self, endpoint: str, since: datetime, until: datetime) -> Answers:
         """What `logged` says that champion and challenger answered from since to until; changes nothing."""
         return self.logged(self._known(endpoint), since, until)
+
+    def mirrored(self, endpoint: str, window_s: float) -> Mirrored:
+        """What champion and challenger answered to the same mirrored requests in the last window_s seconds; changes nothing."""
+        return self.seen_mirrored(self._known(endpoint), window_s)
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Name the release that would answer."""

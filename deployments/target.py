@@ -11,6 +11,7 @@ from headgate.record import Record
 from headgate.release.configuration import Configuration
 from headgate.release.observation import Answers as Answers
 from headgate.release.observation import Observation as Observation
+from headgate.release.shadow_report import Mirrored as Mirrored
 from headgate.release.verification import Running as Running
 
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -98,6 +99,9 @@ class Target(Protocol):
 
     def answers(self, endpoint: str, since: datetime, until: datetime) -> Answers:
         """All that champion and challenger logged from since to until, with the corrections that came by then; changes nothing."""
+
+    def mirrored(self, endpoint: str, window_s: float) -> Mirrored:
+        """What champion and challenger answered to the same mirrored requests in the last window_s seconds; changes nothing."""
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""

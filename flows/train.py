@@ -8,6 +8,7 @@ from tasks.evidence import record_release, refuse
 from tasks.gate import request_approval
 from tasks.load_testing import run_load_test
 from tasks.regression_testing import run_regression_test
+from tasks.shadowing import run_shadow
 from tasks.staging import deploy_to_staging, leave_staging, test_staging_endpoint
 from tasks.training import fine_tune
 from tasks.triggering import admit_training
@@ -41,8 +42,9 @@ def train_candidate(model: str, started_by: str = "automation:schedule", retest:
     test_staging_endpoint(staging)
     regression = run_regression_test(candidate, staging)
     load = run_load_test(candidate, staging)
+    shadow = run_shadow(candidate, staging, regression, load)
 
-    tested = record_release(candidate, registered, checks, regression, load)
+    tested = record_release(candidate, registered, checks, regression, load, shadow)
     if tested.verdict != "passed":
         leave_staging(staging)
         return refuse(tested)

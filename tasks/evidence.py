@@ -23,6 +23,7 @@ from headgate.release.changes import code_changes, data_changes, flat_settings, 
 from headgate.release.configuration import configuration_of
 from headgate.release.record import Release, folder, load_release, save_release
 from headgate.release.registry import Registered, link_evidence, log_evidence, set_alias
+from headgate.release.shadow_report import ShadowReport
 from headgate.settings import ModelSettings, load_settings
 from tasks.once import once_per_run
 from tasks.places import evidence_url, keep_folder, the_lake, workplace
@@ -38,10 +39,12 @@ class Tested(Record):
 
 
 @once_per_run("record release")
-def record_release(candidate: Candidate, registered: Registered, checks: DataCheckReport, regression: Report, load: LoadReport) -> Tested:
+def record_release(
+    candidate: Candidate, registered: Registered, checks: DataCheckReport, regression: Report, load: LoadReport, shadow: ShadowReport
+) -> Tested:
     """Write page and release; a release that did not pass is kept with its evidence, and stopped."""
     lake, out = the_lake(), workplace(candidate.key) / "evidence"
-    evidence = _evidence(candidate, registered, checks, regression, load)
+    evidence = _evidence(candidate, registered, checks, regression, load, shadow)
     release = _release(candidate, registered, evidence, write_evidence(out, evidence))
     page = evidence_url(release.id)
     summary = summary_markdown(evidence, page)
@@ -102,7 +105,9 @@ def _release(candidate: Candidate, registered: Registered, evidence: Evidence, d
     )
 
 
-def _evidence(candidate: Candidate, registered: Registered, checks: DataCheckReport, regression: Report, load: LoadReport) -> Evidence:
+def _evidence(
+    candidate: Candidate, registered: Registered, checks: DataCheckReport, regression: Report, load: LoadReport, shadow: ShadowReport
+) -> Evidence:
     settings = load_settings().model(candidate.model)
     live = load_release(the_lake(), candidate.champion) if candidate.champion else None
     now, was = flat_settings(settings), settings_of(the_lake(), live.id) if live else None
@@ -111,6 +116,7 @@ def _evidence(candidate: Candidate, registered: Registered, checks: DataCheckRep
         subject=_subject(candidate, live, regression.subject.bundle_digest),
         report=regression,
         load=load,
+        shadow=shadow,
         data_checks=checks.checks,
         data_docs=f"{load_settings().gateway_url}/candidates/{candidate.model}/{candidate.key}/checks/{checks.docs}",
         data_changes=_data_changes(candidate, live),

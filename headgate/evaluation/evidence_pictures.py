@@ -6,9 +6,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from headgate.evaluation import load_pictures, pictures
+from headgate.evaluation import load_pictures, pictures, shadow_pictures
 from headgate.evaluation.evidence_record import Evidence
 from headgate.evaluation.load_report import LoadReport
+from headgate.release.shadow_report import ShadowReport
 
 CSS_PIXELS_PER_INCH = 80
 
@@ -17,12 +18,13 @@ Drawn = dict[str, list[Picture]]
 
 
 def draw(evidence: Evidence) -> Drawn:
-    """The page's pictures by section: reliability and load."""
+    """The page's pictures by section: reliability, load and shadow."""
     report = evidence.report
     models = [("Candidate", report.candidate), *([("Champion", report.champion)] if report.champion else [])]
     return {
         "reliability": [_picture("Reliability of the scores", pictures.reliability_figure, models)],
         "load": _load(evidence.load) if evidence.load else [],
+        "shadow": _shadow(evidence.shadow) if evidence.shadow and evidence.shadow.labels else [],
     }
 
 
@@ -31,6 +33,10 @@ def _load(load: LoadReport) -> list[Picture]:
     if load.stairs:
         figures.append(("Steps of rising rate", load_pictures.stairs_figure))
     return [_picture(shows, figure, load) for shows, figure in figures]
+
+
+def _shadow(shadow: ShadowReport) -> list[Picture]:
+    return [_picture("Answers of champion and candidate to the same requests", shadow_pictures.matrix_figure, shadow)]
 
 
 def _picture(shows: str, figure: Callable[[Any, pictures.Theme], Figure], subject: Any) -> Picture:

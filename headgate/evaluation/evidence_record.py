@@ -10,6 +10,8 @@ from headgate.evaluation.gates import overall
 from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.report import DataCheck, GateResult, Report, Verdict
 from headgate.record import Record
+from headgate.release.shadow import gates as shadow_gates
+from headgate.release.shadow_report import ShadowReport
 from headgate.settings import Gates
 
 
@@ -76,6 +78,7 @@ class Evidence(Record):
     subject: ReleaseSubject
     report: Report
     load: LoadReport | None
+    shadow: ShadowReport | None = None
     data_checks: tuple[DataCheck, ...]
     data_docs: str | None = None
     data_changes: tuple[DataChange, ...] = ()
@@ -90,9 +93,9 @@ class Evidence(Record):
 
     @property
     def all_gates(self) -> tuple[GateResult, ...]:
-        """Gates of the regression test, the load test and the data checks."""
+        """Gates of the regression test, the load test, the shadow where one was made, and the data checks."""
         load = self.load.gates if self.load else (_missing("load_test", "a load test"),)
-        return (*self.report.gates, *load, _data_gate(self.data_checks))
+        return (*self.report.gates, *load, *shadow_gates(self.shadow), _data_gate(self.data_checks))
 
     @property
     def verdict(self) -> Verdict:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from headgate.evaluation.evidence_record import Evidence, heading
 from headgate.evaluation.gates import points
 from headgate.evaluation.report import Comparison, GateResult, Level
+from headgate.release.shadow_text import summary_line
 
 
 def headline(evidence: Evidence) -> str:
@@ -41,6 +42,7 @@ def summary_markdown(evidence: Evidence, page: str | None = None) -> str:
         headline(evidence),
         *([f"**[Open the evidence page]({page})**"] if page else []),
         _table(("Gate", "Verdict", "Found", "Expected"), [_gate_cells(gate) for gate in evidence.all_gates]),
+        *([_cell(summary_line(evidence.shadow))] if evidence.shadow else []),
         *_warnings(evidence),
         _table(("", "Candidate", *(name for name, _ in compared_with(evidence))), _metric_cells(evidence)),
         f"Data: {subject.data.dataset} {data}" + (f" ({moved} since the champion)" if subject.champion else ""),

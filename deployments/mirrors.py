@@ -1,0 +1,55 @@
+"""Answers of champion and challenger to the same mirrored requests, from the files that their servers and the router write.
+
+The router gives a request that it mirrors a fresh id, which both servers log with each text of it (`mirror`). The texts of one request
+are lines of one file, in the request's order, so the lines of an id are paired by their places; where the numbers differ none are.
+"""
+
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deployments.observations import recent_lines
+from headgate.release.shadow_report import Answer, Mirrored, Pair
+
+
+class Side(NamedTuple):
+    """One model at an endpoint: the folder of its prediction log, and its release."""
+
+    predictions: Path
+    release: str
+
+
+def read_mirrored(champion: Side, challenger: Side, errors: Path, since: datetime) -> Mirrored:
+    """All that was mirrored since then; `errors` is the endpoint's error log."""
+    asked = [line for line in recent_lines(champion.predictions, "*.jsonl", since) if line.get("cohort") == "champion"]
+    copies = _by_request(line for line in recent_lines(challenger.predictions, "*.jsonl", since) if line.get("cohort") == "shadow")
+    originals = _by_request(asked)
+    failed = [(line["release"], line["cohort"]) for line in recent_lines(errors.parent, f"{errors.name}*", since)]
+    pairs = [pair for name in originals.keys() & copies.keys() for pair in _paired(originals[name], copies[name])]
+    texts = sum(map(len, originals.values())), sum(map(len, copies.values()))
+    return Mirrored(
+        pairs=tuple(sorted(pairs, key=lambda pair: pair.champion.prediction_id)),
+        unpaired=sum(texts) - 2 * len(pairs),
+        errors=failed.count((challenger.release, "shadow")),
+        champion_requests=len(asked),
+        champion_errors=failed.count((champion.release, "champion")),
+    )
+
+
+def _by_request(lines: Any) -> dict[str, list[Answer]]:
+    found: dict[str, list[Answer]] = defaultdict(list)
+    for line in lines:
+        if name := line.get("mirror"):
+            found[name].append(_answer(line))
+    return found
+
+
+def _answer(line: dict[str, Any]) -> Answer:
+    return Answer(line["prediction_id"], line["label"], line["outcome"], line["latency_ms"], line.get("cached", False))
+
+
+def _paired(originals: list[Answer], copies: list[Answer]) -> list[Pair]:
+    if len(originals) != len(copies):
+        return []
+    return [Pair(*answers) for answers in zip(originals, copies, strict=True)]
