@@ -11,6 +11,7 @@ from scipy.stats import fisher_exact, norm, ttest_ind_from_stats
 from scipy.stats import t as student
 
 FEWEST_EXPECTED = 1.0
+ROUNDING = 12  # digits; sums of equal values differ beyond
 
 
 class Sums(NamedTuple):
@@ -64,9 +65,9 @@ def wilson(hits: int, of: int, level: float) -> tuple[float, float]:
 
 def means_apart(sample: Sums, other: Sums, level: float) -> Difference:
     """The difference of two means (Welch 1947): variances need not be equal. Both samples hold two at least."""
-    apart = sample.mean - other.mean
+    apart = round(sample.mean - other.mean, ROUNDING)
     parts = [one.deviation**2 / one.count for one in (sample, other)]
-    if not sum(parts):
+    if sum(parts) < 10.0**-ROUNDING:
         return Difference(apart, apart, apart, 0.0 if apart else 1.0)
     freedom = sum(parts) ** 2 / sum(part**2 / (one.count - 1) for part, one in zip(parts, (sample, other), strict=True))
     spread = float(student.ppf((1 + level) / 2, freedom)) * sqrt(sum(parts))
