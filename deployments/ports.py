@@ -66,14 +66,16 @@ class Ports:
         return FileLock(self.file.with_name(".ports.lock"), timeout=60)
 
     def _first_free(self, wanted: int, taken: set[int]) -> int:
+        listening: dict[int, int] | None = None  # asked for once, and only where a port is taken: it takes a while
         for port in range(wanted, min(wanted + _TRIES, 65536)):
-            if port not in taken and (is_free(port) or self._is_ours(port)):
+            if port in taken:
+                continue
+            if is_free(port):
+                return port
+            listening = _listeners() if listening is None else listening
+            if port in listening and self._processes.owns(listening[port]):
                 return port
         raise Unavailable(f"expected a free port from {wanted} on, found none in {_TRIES}; set another one in headgate.toml")
-
-    def _is_ours(self, port: int) -> bool:
-        pid = _listener(port)
-        return pid is not None and self._processes.owns(pid)
 
 
 def is_free(port: int) -> bool:
@@ -87,17 +89,17 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _listener(port: int) -> int | None:
-    """Process id of whoever listens on the port, as far as this user may know."""
+def _listeners() -> dict[int, int]:
+    """Process id of whoever listens on a port, by port, as far as this user may know."""
     try:
         found = psutil.net_connections("tcp")
     except psutil.AccessDenied:
-        return None
-    return next((c.pid for c in found if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port), None)
+        return {}
+    return {c.laddr.port: c.pid for c in found if c.status == psutil.CONN_LISTEN and c.laddr and c.pid is not None}
 
 
 def _holder(port: int) -> str:
-    if (pid := _listener(port)) is None:
+    if (pid := _listeners().get(port)) is None:
         return "another user's process"
     try:
         return f"{psutil.Process(pid).name()} (pid {pid})"
