@@ -6,11 +6,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 MODEL ?= replies
 export APPROVER REASON
 
-.PHONY: help run install test soak stop lock clean
+.PHONY: help run demo install test soak stop lock clean
 
 help:
 	@echo "make run      install, then take the example data to an approved, served model"
 	@echo "              unattended: make run APPROVER=you@example.com REASON=\"first release\""
+	@echo "make demo     the story of a few releases, good and bad, on one page (docs/demo.md); step by step: make demo STEP=1"
 	@echo "make test     lint, types, import contract, unit, flow and contract tests"
 	@echo "make soak     half an hour of load on a bundle while its workers are killed: make soak BUNDLE=out/bundle"
 	@echo "make stop     stop everything, losing nothing"
@@ -20,6 +21,9 @@ help:
 
 run: install
 	@$(BIN)/headgate run --model $(MODEL)
+
+demo: install
+	@$(BIN)/headgate demo $(if $(STEP),--step) $(if $(KEEP),--keep) $(if $(AGAIN),--again)
 
 install: $(VENV)/.installed
 

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from headgate.settings import load_settings, settings_file
+from headgate.settings import load_settings
 from stack.services import Addresses, Say, start, start_annotation_gateway, start_workers
 from tasks.places import target_named
 
@@ -46,7 +46,9 @@ def _recover(say: Say) -> None:
 
 
 def _flows_digest(checkout: Path) -> str:
-    """Changes when prefect.yaml, the models' stages or a flow's signature may have."""
-    files = [checkout / "prefect.yaml", settings_file(), *sorted((checkout / "flows").glob("*.py"))]
-    more = f"{checkout}{load_settings().arrivals.queue_url}"
+    """Changes when prefect.yaml, a flow's signature, or what is created from the settings may have: limits by endpoint, the bridge."""
+    files = [checkout / "prefect.yaml", *sorted((checkout / "flows").glob("*.py"))]
+    settings = load_settings()
+    stages = {name: [stage.environment for stage in model.rollout.stages] for name, model in settings.models.items()}
+    more = f"{checkout}{settings.arrivals.queue_url}{stages}"
     return hashlib.sha256(b"".join(file.read_bytes() for file in files) + more.encode()).hexdigest()

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from stack.render_commands import render_app
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(render_app, name="render")
 
 Model = Annotated[str | None, typer.Option(help="table of headgate.toml; the only one if there is one, else `replies`", show_default=False)]
 ReleaseId = Annotated[str, typer.Argument(help="release id or the beginning of one (see `headgate status`)")]
@@ -256,6 +259,28 @@ def triggers(
     from stack.triggers import show_triggers
 
     raise typer.Exit(show_triggers(model, count, as_json, say))
+
+
+@app.command()
+def demo(
+    step: Annotated[bool, typer.Option("--step", help="wait for Enter between the acts")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the demo's stack running at the end, to look around")] = False,
+    again: Annotated[bool, typer.Option("--again", help="start from nothing, where an earlier demo was cut off")] = False,
+    home: Annotated[Path, typer.Option(help="the demo's own home; your stack and its state stay as they are")] = Path(".headgate/demo"),
+) -> None:
+    """Tell the story of a few releases on real parts, and write it on one page: docs/demo.md.
+
+    A first release; annotations that set off a training; a better model that goes live; a poisoned batch, a worse model and a slow
+    one that are stopped, each at another gate; a rollback by hand. Under ten minutes on two idle cores. A demo that was cut off
+    goes on with the act it was in when it is run again; one that came to its end starts from nothing.
+
+    \b
+    headgate demo
+    headgate demo --step --keep
+    """
+    from stack.demo.telling import tell_story
+
+    raise typer.Exit(tell_story(home, step, keep, again, say))
 
 
 @app.command()
