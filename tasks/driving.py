@@ -175,8 +175,14 @@ class Drive:
         )
 
     def _leave(self) -> None:
-        """Nothing stays of the release: all weight on the champion, or no endpoint where there was none."""
-        status = self.target.status(self.endpoint)
+        """Nothing stays of the release: all weight on the champion, or no endpoint where there was none.
+
+        Another's challenger is left alone, and so is the release where somebody made it champion again by record.
+        """
+        status, live = self.target.status(self.endpoint), champion(self.lake, self.release.model, self.stage.environment)
+        here = [one for one in (status.champion, status.challenger) if one and one.release == self.release.id]
+        if (status.challenger and not here) or (live and live.release == self.release.id):
+            return
         if status.champion is None or status.champion.release == self.release.id:
             self.target.delete(self.endpoint)
         else:

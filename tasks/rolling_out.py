@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from headgate.data.frozen import load_frozen
-from headgate.errors import Refused
+from headgate.errors import Refused, Terminal
 from headgate.release.approval import Decision
 from headgate.release.audit import append
 from headgate.release.binding import require_binding
@@ -79,9 +79,12 @@ class Showing:
 @once_per_run("undo stages")
 def undo_stages(release: Release, done: tuple[Stage, ...], failed: StageEnd) -> str:
     """Put the earlier champion back in the stages that were promoted before one failed, last first; a failure ends the run as refused."""
-    lake = the_lake()
+    lake, faults = the_lake(), []
     for stage in reversed(done):
-        _undo(release, stage, f"{failed.environment} failed: {failed.reason}")
+        try:
+            _undo(release, stage, f"{failed.environment} failed: {failed.reason}")
+        except Terminal as fault:  # the other stages go back all the same
+            faults.append(str(fault))
     if failed.verdict == "failed":
         drop_alias(release.model, "challenger", release.registered_version)
     append(
@@ -94,6 +97,8 @@ def undo_stages(release: Release, done: tuple[Stage, ...], failed: StageEnd) -> 
         environment=failed.environment,
         reason=failed.reason,
     )
+    if faults:
+        raise Refused("; ".join((f"release {release.id[:12]} was rolled back in {failed.environment}: {failed.reason}", *faults)))
     if failed.verdict == "inconclusive":
         return "inconclusive"
     raise Refused(f"release {release.id[:12]} was rolled back in {failed.environment}: {failed.reason}")

@@ -125,6 +125,8 @@ def next_action(stage: Stage, now: Situation, clock: datetime) -> Action:
     if now.faults:
         return _roll_back("failed", f"the endpoint test found {len(now.faults)} fault(s): {now.faults[0]}")
     if now.release not in (now.champion, now.challenger):
+        if now.faults is not None:  # it ran here before: whoever went back by hand must not find it coming again
+            return _roll_back("inconclusive", "it was taken off the endpoint meanwhile, by a rollback or another deployment")
         return Action(kind="deploy", reason="the release does not run here yet")
     if now.faults is None:
         return Action(kind="test", reason="the endpoint test has not been run")

@@ -17,7 +17,10 @@ from headgate.release.champion import champion, crown
 from headgate.release.configuration import Configuration
 from headgate.release.record import Release, save_release
 from headgate.release.rollback import proof_of, same_rollback
+from headgate.release.rollout import Action, Step, write_step
 from headgate.release.verification import compare, running_of
+from headgate.settings import Stage
+from tasks.driving import Drive, StageEnd
 from tasks.putting_back import PutBack
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -277,3 +280,64 @@ def test_an_image_is_compared_where_the_target_runs_one() -> None:
 @pytest.mark.parametrize("said", [{}, {"model": 1, "serving": []}, {"model": {"release": 1, "data_version": "x"}, "serving": None}])
 def test_nonsense_from_a_server_is_nothing(said: dict[str, Any]) -> None:
     assert running_of(said) == Running()
+
+
+def test_a_rollback_by_hand_during_a_canary_ends_it_and_it_is_asked_about_again(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.target.rollback("endpoint")
+    waits = iter([lambda: None, lambda: world.put_back(OLD), lambda: None])
+
+    def drive() -> StageEnd:
+        return Drive(
+            lake=world.lake,
+            target=world.target,
+            endpoint="endpoint",
+            release=RELEASE,
+            stage=Stage(environment="production"),
+            revision=lambda: revision(RELEASE),
+            test=lambda _: (),
+            probe=lambda _: next(waits)(),
+            clock=lambda: world.now,
+        ).to_the_end()
+
+    ended = drive()
+    assert (ended.promoted, ended.verdict) == (False, "inconclusive")
+    assert ended.reason == "inconclusive: it was taken off the endpoint meanwhile, by a rollback or another deployment"
+    assert world.target.status("endpoint").champion == revision(OLD)
+    world.target.deploy("endpoint", revision(NEW))
+    assert drive() == ended  # a run that starts again leaves another's challenger alone
+    assert world.target.status("endpoint").challenger == revision(NEW)
+
+
+def test_a_promoted_release_that_was_rolled_back_by_hand_does_not_come_again_with_its_run(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.target.rollback("endpoint")
+
+    def drive() -> StageEnd:
+        return Drive(
+            lake=world.lake,
+            target=world.target,
+            endpoint="endpoint",
+            release=RELEASE,
+            stage=Stage(environment="production"),
+            revision=lambda: revision(RELEASE),
+            test=lambda _: (),
+            probe=lambda _: None,
+            clock=lambda: world.now,
+        ).to_the_end()
+
+    write_step(
+        world.lake, RELEASE.id, Step(number=0, environment="production", action=Action(kind="test", reason=""), phase="intent", at=NOW)
+    )
+    write_step(
+        world.lake, RELEASE.id, Step(number=1, environment="production", action=Action(kind="test", reason=""), phase="outcome", at=NOW)
+    )
+    world.target.deploy("endpoint", revision(RELEASE))
+    world.target.promote("endpoint", RELEASE.id)
+    assert drive().promoted
+    world.put_back(NEW, reason="wrong labels")
+    assert not drive().promoted
+    assert world.target.status("endpoint").champion == revision(NEW)
+    world.put_back(RELEASE, reason="they were right")
+    assert not drive().promoted
+    assert world.target.status("endpoint").champion == revision(RELEASE)
