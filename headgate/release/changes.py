@@ -16,7 +16,9 @@ from headgate.lake import Lake
 from headgate.release.record import folder
 from headgate.settings import ModelSettings
 
-SETTINGS: dict[str, Any] = dict.fromkeys(("train", "filters", "gates", "labels", "data_checks", "serving"), True) | {"feedback": {"log_text"}}
+SETTINGS: dict[str, Any] = dict.fromkeys(("train", "filters", "gates", "labels", "data_checks", "serving"), True) | {
+    "feedback": {"log_text"}
+}
 COMMITS_SHOWN = 200
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
