@@ -1,0 +1,63 @@
+"""How an endpoint shares requests out: a Gateway API HTTPRoute with weights, a mirror for the shadow, and one header for one cohort."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from deployments.manifests.workload import MANAGER, DnsLabel, Manifest, Workload
+from deployments.target import Split
+from headgate.record import Record
+
+COHORT = "X-Headgate-Cohort"
+
+
+class Gateway(Record):
+    """The Gateway that the route hangs on, and the host names that it answers for (none: all of the Gateway)."""
+
+    name: DnsLabel
+    namespace: DnsLabel
+    hostnames: tuple[Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)], ...] = ()
+
+
+def http_route(gateway: Gateway, champion: Workload, challenger: Workload | None = None, split: Split | None = None) -> Manifest:
+    """The route of an endpoint. A request that names a cohort gets it; all others are shared out by weight, each on its own.
+
+    The standard has no stickiness: unlike the local router, a Gateway may send two requests of one thread to different cohorts.
+    """
+    split = split or Split()
+    named = [_to_cohort("champion", champion), *([_to_cohort("challenger", challenger)] if challenger else [])]
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {
+            "name": champion.endpoint,
+            "namespace": champion.namespace,
+            "labels": {"app.kubernetes.io/name": champion.endpoint, "app.kubernetes.io/managed-by": MANAGER},
+        },
+        "spec": {
+            "parentRefs": [{"name": gateway.name, "namespace": gateway.namespace}],
+            **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
+            "rules": [*named, _shared(champion, challenger, split)],
+        },
+    }
+
+
+def _to_cohort(cohort: str, workload: Workload) -> Manifest:
+    header = {"type": "Exact", "name": COHORT, "value": cohort}
+    return {"matches": [{"headers": [header]}], "backendRefs": [_backend(workload)]}
+
+
+def _shared(champion: Workload, challenger: Workload | None, split: Split) -> Manifest:
+    backends = [_backend(champion, split.champion)]
+    if challenger:
+        backends.append(_backend(challenger, split.challenger))
+    mirror = [_mirror(challenger, split.shadow)] if challenger and split.shadow else []
+    return {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], **({"filters": mirror} if mirror else {}), "backendRefs": backends}
+
+
+def _mirror(challenger: Workload, percent: int) -> Manifest:
+    return {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": challenger.name, "port": 80}, "percent": percent}}
+
+
+def _backend(workload: Workload, weight: int | None = None) -> Manifest:
+    return {"name": workload.name, "port": 80} | ({} if weight is None else {"weight": weight})

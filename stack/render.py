@@ -1,0 +1,117 @@
+"""`headgate render`: the Kubernetes objects of a release, to be read, committed and applied by whoever likes to."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import yaml
+from pydantic import ValidationError
+
+from deployments.manifests.argo import argo_objects
+from deployments.manifests.pods import objects
+from deployments.manifests.rbac import rbac
+from deployments.manifests.traffic import Gateway, http_route
+from deployments.manifests.workload import Apis, Manifest, Resources, Workload, measured, replicas_for
+from headgate.errors import BadInput, NotFound
+from headgate.evaluation.evidence import Evidence
+from headgate.evaluation.load_report import LoadReport
+from headgate.lake import Lake
+from headgate.release.configuration import configuration_of
+from headgate.release.record import Release, folder, load_release
+from headgate.settings import Stage, load_settings
+from tasks.places import the_lake
+
+
+class Place(NamedTuple):
+    """Where a release is to run, as it was typed in."""
+
+    image: str
+    environment: str
+    namespace: str
+    gateway: str
+    hostnames: Sequence[str]
+    callers: Sequence[str]
+    rate_per_s: float
+
+
+def render_kubernetes(release_id: str, place: Place, apis: Apis) -> str:
+    """YAML of a release's own objects and of the route that gives it all requests."""
+    workload = _workload(release_id, place)
+    return as_yaml([*objects(workload, apis), http_route(_gateway(place), workload)], workload)
+
+
+def render_argo(release_id: str, place: Place, prometheus: str) -> str:
+    """YAML of the same for Argo Rollouts, by the policy of the stage with this environment."""
+    workload = _workload(release_id, place)
+    return as_yaml(argo_objects(workload, _stage(workload), _gateway(place), prometheus), workload)
+
+
+def render_rbac(namespace: str, account: str, account_namespace: str | None) -> str:
+    """YAML of what the flows may do in a namespace."""
+    return as_yaml(rbac(namespace, account, account_namespace))
+
+
+def as_yaml(found: Sequence[Manifest], workload: Workload | None = None) -> str:
+    """One document an object, with where it came from first."""
+    about = f"# release {workload.release}\n# bundle sha256:{workload.bundle_digest}\n" if workload else ""
+    return about + yaml.safe_dump_all(found, sort_keys=False, explicit_start=True, width=1_000)
+
+
+def _workload(release_id: str, place: Place) -> Workload:
+    lake = the_lake()
+    release = load_release(lake, release_id)
+    load = load_report(lake, release)
+    configuration = release.configuration or configuration_of(load_settings().model(release.model))
+    resources = measured(load, configuration.workers)
+    try:
+        return Workload(
+            model=release.model,
+            environment=place.environment,
+            namespace=place.namespace,
+            release=release.id,
+            bundle_digest=release.bundle_digest,
+            commit=release.commit,
+            image=_image(release, place.image),
+            configuration=configuration,
+            replicas=replicas_for(place.rate_per_s, load),
+            resources=Resources(**resources.model_dump()),
+            callers=tuple(place.callers),
+        )
+    except ValidationError as fault:
+        raise _told(fault) from None
+
+
+def _image(release: Release, image: str) -> str:
+    """The image that was typed in; BadInput where the release names another one."""
+    wanted = release.image_digest
+    if wanted and not image.endswith(f"@{wanted}"):
+        raise BadInput(f"release {release.id[:12]}: expected the image with digest {wanted}, found {image}")
+    return image
+
+
+def load_report(lake: Lake, release: Release) -> LoadReport | None:
+    """What the load test of a release measured; None where its evidence is gone."""
+    entry = lake.get(f"{folder(release.id)}/evidence/evidence.json")
+    return Evidence.model_validate_json(entry.data).load if entry else None
+
+
+def _stage(workload: Workload) -> Stage:
+    stages = load_settings().model(workload.model).rollout.stages
+    found = next((stage for stage in stages if stage.environment == workload.environment), None)
+    if found is None:
+        known = ", ".join(stage.environment for stage in stages)
+        raise NotFound(f"model {workload.model}: expected one of the stages {known}, found {workload.environment!r}")
+    return found
+
+
+def _gateway(place: Place) -> Gateway:
+    namespace, _, name = place.gateway.rpartition("/")
+    try:
+        return Gateway(name=name, namespace=namespace or place.namespace, hostnames=tuple(place.hostnames))
+    except ValidationError as fault:
+        raise _told(fault) from None
+
+
+def _told(fault: ValidationError) -> BadInput:
+    """Every fault at once, in one line each."""
+    lines = [f"{'.'.join(map(str, one['loc'])) or 'release'}: {one['msg']} (found {str(one['input'])[:100]!r})" for one in fault.errors()]
+    return BadInput("\n".join(["these objects cannot be made:", *lines]))
