@@ -1,13 +1,17 @@
-"""What production teaches: corrections by users, and the texts that annotators should look at."""
+"""What production teaches: how its traffic changes, corrections by users, and the texts that annotators should look at."""
 
 from prefect import flow
 
+from headgate.monitoring.calibrated_drift import slices_of
 from tasks.feedback import announce_corrections, collect_corrections, fill_queue, report_feedback, watched_models
+from tasks.watching_production import look_at_traffic, queue_drifted, show_traffic, tell_alarms
 
 
 @flow(name="watch_production", flow_run_name="watch production")
 def watch_production(model: str | None = None) -> dict[str, int]:
-    """Land corrections as annotations and fill the queue of texts to label; returns the rows that landed, by model.
+    """Land corrections as annotations, judge the champion's traffic and tell alarms, and fill the queue of texts to label.
+
+    Returns the rows that landed, by model.
 
     Args:
         model: table of headgate.toml; all models if empty
@@ -17,7 +21,13 @@ def watch_production(model: str | None = None) -> dict[str, int]:
         collected = collect_corrections(name)
         if collected.files:
             announce_corrections(collected)
-        filled = fill_queue(name)
+        slices = ()
+        if traffic := look_at_traffic(name):
+            tell_alarms(name)
+            show_traffic(name, traffic)
+            queue_drifted(name, traffic)
+            slices = slices_of(traffic.drifts)
+        filled = fill_queue(name, slices)
         report_feedback(collected, filled)
         landed[name] = sum(collected.landed.values())
     return landed

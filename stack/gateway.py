@@ -15,12 +15,13 @@ from starlette.routing import Route
 from deployments.scrape_targets import scrape_targets
 from headgate.errors import HeadgateError
 from headgate.lake import Lake
+from headgate.monitoring.watch_records import page_key
 from headgate.release.record import load_release, release_ids
 from headgate.settings import load_settings
 from tasks.places import the_lake
 
-# Only what is meant for readers: evidence of releases and Data Docs of candidates.
-_READABLE = re.compile(r"(releases/[0-9a-f]{64}/evidence|candidates/[^/]+/[0-9a-f]{16}/checks)/.+")
+# Only what is meant for readers: evidence of releases, Data Docs of candidates, and pages about production.
+_READABLE = re.compile(r"(releases/[0-9a-f]{64}/evidence|candidates/[^/]+/[0-9a-f]{16}/checks|watching/[^/]+/report)/.+")
 
 
 def create_app(lake: Lake, home: Path) -> Starlette:
@@ -54,7 +55,11 @@ def _index(lake: Lake) -> str:
         release = load_release(lake, release_id)
         text = f"{release.model}: release {release_id[:12]}, data version {release.data_version.version}, {release.verdict}"
         lines.append(f'<li><a href="/releases/{release_id}/evidence/index.html">{html.escape(text)}</a></li>')
-    return f"<!doctype html><html lang=en><meta charset=utf-8><title>Headgate</title><h1>Releases</h1><ul>{''.join(lines)}</ul></html>"
+    watched = [name for name in sorted(load_settings().models) if lake.get(page_key(name))]
+    pages = "".join(f'<li><a href="/{page_key(name)}">{html.escape(name)}</a></li>' for name in watched)
+    production = f"<h1>Production</h1><ul>{pages}</ul>" if watched else ""
+    head = "<!doctype html><html lang=en><meta charset=utf-8><title>Headgate</title>"
+    return f"{head}<h1>Releases</h1><ul>{''.join(lines)}</ul>{production}</html>"
 
 
 def main() -> None:

@@ -5,18 +5,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from deployments.processes import Processes
+from deployments.target import EndpointStatus
 from headgate.data.table import DatasetTable
 from headgate.lake import Lake
+from headgate.monitoring.watch_records import status_of
 from headgate.release.approval import decision_of
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, release_ids
 from headgate.release.retraining import newest_decisions
 from headgate.release.rollout import next_action
 from headgate.release.rollout_text import text_lines
+from headgate.release.shadow_text import headline
 from headgate.settings import ModelSettings, Stage, load_settings
 from stack.services import known_addresses
 from tasks.places import endpoint_name, target_named, the_lake
 
+OVERDUE_S = 60.0
+LEFT_OVER = "the next rollout takes it off"
 VERBS = {"approve": "approved", "reject": "rejected"}
 
 
@@ -61,8 +66,12 @@ def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
         lines.append(
             f"  {stage.environment}: {told}{canary}, {'answers' if status.ready else 'does not answer'} {status.url or ''}".rstrip()
         )
-        if status.challenger:
+        if status.challenger and status.split.shadow:
+            lines.append(f"    {shadow_line(lake, name, stage, status)}")
+        elif status.challenger:
             lines += [f"    {line}" for line in _rollout_lines(lake, name, stage, status.challenger.release)]
+    if seen := status_of(lake, name):
+        lines.append(f"  {seen}")
     for decision in newest_decisions(lake, name, 1):
         lines.append(f"  retraining: {decision.reason} ({decision.at:%Y-%m-%d %H:%M} UTC; `headgate triggers`)")
     return lines + [_release_line(lake, found) for found in _releases(lake, name)]
@@ -78,6 +87,20 @@ def _rollout_lines(lake: Lake, model: str, stage: Stage, release: str) -> list[s
     now = datetime.now(UTC)
     situation = look(target_named(stage.target), endpoint_name(model, stage.environment), stage, release, past, now)
     return text_lines(stage, situation, next_action(stage, situation, now), now)
+
+
+def shadow_line(lake: Lake, model: str, stage: Stage, status: EndpointStatus) -> str:
+    """A shadow under way, as it stands now, or one that nobody watches any more."""
+    assert status.challenger is not None
+    from tasks.mirroring import newest_beginning, report_now  # as above
+
+    begun, policy = newest_beginning(lake, model, status.challenger.release), load_settings().model(model)
+    if begun is None:
+        return f"shadow: {status.challenger.release} begins"
+    now = datetime.now(UTC)
+    if (now - begun.at).total_seconds() > policy.rollout.shadow.max_duration_s + OVERDUE_S:
+        return f"shadow: {status.challenger.release} since {begun.at:%Y-%m-%d %H:%M} UTC, which no run watches any more; {LEFT_OVER}"
+    return headline(report_now(target_named(stage.target), status, policy, stage, begun, now))
 
 
 def _releases(lake: Lake, model: str) -> list[Release]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -20,11 +21,15 @@ def announce_arrival(dataset: str, uris: Sequence[str]) -> None:
     emit_confirmed("headgate.landing.arrived", f"headgate.dataset.{dataset}", payload)
 
 
-def emit_confirmed(event: str, resource: str, payload: dict[str, Any]) -> None:
-    """Emit an event and wait until the server has it; Unavailable says that it has not, or may not have."""
+def emit_confirmed(event: str, resource: str, payload: dict[str, Any], key: str | None = None) -> None:
+    """Emit an event and wait until the server has it; Unavailable says that it has not, or may not have.
+
+    key: what makes it the same event if it is sent again, which the server then takes once.
+    """
     if not PREFECT_API_URL.value():
         raise Unavailable(f"{event}: expected the address of a Prefect server in PREFECT_API_URL, found none")
-    made = Event(event=event, resource={"prefect.resource.id": resource}, payload=payload)
+    told: dict[str, Any] = {"event": event, "resource": {"prefect.resource.id": resource}, "payload": payload}
+    made = Event(**told, **({"id": uuid5(NAMESPACE_URL, f"{event}/{key}")} if key else {}))
     try:
         with (
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
+from headgate.monitoring.calibrated_drift import Slice
 from headgate.monitoring.feedback import Collected, collect
 from headgate.monitoring.feedback_report import lines
 from headgate.monitoring.queueing import Filled, fill
@@ -12,6 +13,7 @@ from headgate.settings import load_settings
 from tasks.announcing import announce_arrival
 from tasks.once import once_per_run
 from tasks.places import the_lake
+from tasks.watching_production import in_slices
 
 
 def watched_models(model: str | None) -> list[str]:
@@ -35,9 +37,10 @@ def announce_corrections(collected: Collected) -> None:
 
 
 @once_per_run("fill queue")
-def fill_queue(model: str) -> Filled:
-    """Put what annotators should label next into the queue, and take out what they labelled."""
-    return fill(the_lake(), model, load_settings().model(model), datetime.now(UTC))
+def fill_queue(model: str, slices: tuple[Slice, ...] = ()) -> Filled:
+    """Put what annotators should label next into the queue, and take out what they labelled. slices: what grew in the traffic."""
+    drifted = in_slices(slices) if slices else None
+    return fill(the_lake(), model, load_settings().model(model), datetime.now(UTC), drifted)
 
 
 @once_per_run("report feedback")

@@ -74,6 +74,11 @@ def evidence_url(release_id: str) -> str:
     return f"{load_settings().gateway_url}/releases/{release_id}/evidence/index.html"
 
 
+def watch_url(model: str) -> str:
+    """Address of the newest page about a model's production on the stack's gateway."""
+    return f"{load_settings().gateway_url}/watching/{model}/report/index.html"
+
+
 def evidence_file(release_id: str) -> str:
     """Where a release's evidence page lies in the lake: a path, or an s3:// address."""
     return the_lake().join(f"releases/{release_id}/evidence/index.html")

@@ -143,11 +143,11 @@ def keep_alarm(lake: Lake, alarm: Alarm) -> Alarm:
     return Alarm.model_validate_json(lake.read(key))
 
 
-def untold(lake: Lake, model: str, way: Way) -> list[tuple[Alarm, Mapping[str, str]]]:
+def untold(lake: Lake, model: str, way: Way) -> list[tuple[Alarm, dict[str, str]]]:
     """The alarms that were not told in a way yet, oldest first, each with the reasons before it; only the newest ten are looked at."""
     told = {key.rpartition("/")[2] for key in lake.keys(f"watching/{model}/told")}
     found = newest_alarms(lake, model, 11)
-    before: list[Mapping[str, str]] = [{}, *(alarm.reasons for alarm in found)]
+    before: list[dict[str, str]] = [{}, *(alarm.reasons for alarm in found)]
     pairs = list(zip(found, before, strict=False))
     return [(alarm, old) for alarm, old in pairs[-10:] if f"{alarm.name}-{way}.json" not in told]
 

@@ -110,6 +110,11 @@ def _block(number: int, hours: list[Hour]) -> Block:
     return Block(number, dict(counts), sum(hour.embedded for hour in hours), features)
 
 
+def slices_of(drifts: Iterable[Drift]) -> tuple[Slice, ...]:
+    """What grew in the drifted columns."""
+    return tuple(drift.grown for drift in drifts if drift.drifted and drift.grown)
+
+
 def added(blocks: Sequence[Block], column: str) -> dict[str, int]:
     """The counts of a column over blocks."""
     found: dict[str, int] = {}

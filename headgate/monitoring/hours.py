@@ -23,6 +23,7 @@ OF_TEXT = ("characters", "language", "embedding")
 OF_ANSWER = ("label", "outcome", "confidence")
 UNSURE = "unsure"
 PER_DOUBLING, PER_ODDS, MOST_ODDS = 6, 4, 14
+MOST_EMBEDDED, LEAST_EMBEDDED = 512, 2
 
 Features = NDArray[np.float32]
 LanguageOf = Callable[[str], str | None]
@@ -97,7 +98,8 @@ def count_hours(
         if answer.cohort == "champion":
             hour = predicted_at(answer.prediction_id).replace(minute=0, second=0, microsecond=0)
             groups[hour, answer.release or ""].append(answer)
-    return [_hour(*key, group, is_own, language_of, embed, most_embedded) for key, group in sorted(groups.items())]
+    most = min(most_embedded, max(LEAST_EMBEDDED, MOST_EMBEDDED // max(1, len(groups))))  # a look at a long log embeds fewer of each hour
+    return [_hour(*key, group, is_own, language_of, embed, most) for key, group in sorted(groups.items())]
 
 
 def merged(hours: Iterable[Hour]) -> list[Hour]:

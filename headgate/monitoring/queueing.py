@@ -22,7 +22,7 @@ from headgate.lake import Lake
 from headgate.model.example_messages import EXAMPLES
 from headgate.model.filters import normalise
 from headgate.monitoring.feedback_ledger import COUNTED, Entry, Ledger
-from headgate.monitoring.prediction_log import Prediction, keep_offsets, new_lines, prediction_of, read_offsets
+from headgate.monitoring.prediction_log import Prediction, keep_offsets, new_lines, predicted_at, prediction_of, read_offsets
 from headgate.record import Record
 from headgate.settings import ModelSettings
 from headgate.settings import Queue as QueueSettings
@@ -80,6 +80,22 @@ def fill(lake: Lake, model: str, settings: ModelSettings, now: datetime, drifted
         own_messages=len(joined(worth_labelling(filter(is_own, read), settings.queue, now, drifted))),
         waiting=dict(Counter(row.reason for row in queue.rows("open"))) if added or closed else {},
     )
+
+
+def queue_slice(lake: Lake, model: str, settings: ModelSettings, now: datetime, drifted: Drifted, start: datetime, end: datetime) -> int:
+    """Queue the texts answered from start to end that lie in a drifted slice, though the log was read beyond them; how many came in new.
+
+    At most about 32 MB of the log are read. Repeating it changes nothing.
+    """
+    days = max(1, (now.date() - start.date()).days)
+    lines, _ = new_lines(lake, "predictions", model, {}, now.date(), days)
+    answers = [prediction_of(line) for line in lines if start <= predicted_at(line["prediction_id"]) < end]
+    slice_of = [
+        answer for answer in answers if not is_own(answer) and answer.text is not None and answer.outcome != "skipped" and drifted(answer)
+    ]
+    queue = Queue(lake, model)
+    texts = queue.news(joined(queued(answer, "drifted_slice", now) for answer in slice_of))
+    return queue.add(_allowed(lake, settings, texts)[0], settings.queue.max_rows)
 
 
 def is_own(answer: Prediction) -> bool:

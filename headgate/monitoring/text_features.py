@@ -26,8 +26,9 @@ def why_no_features() -> str | None:
 def feature_sum(texts: Sequence[str]) -> NDArray[np.float32]:
     """The sum of the features of texts, (2 x FREQUENCIES,); the features of each text have length 1."""
     total = np.zeros(2 * FREQUENCIES)
-    for start in range(0, len(texts), AT_ONCE):
-        angles = embeddings(texts[start : start + AT_ONCE]) @ _frequencies()
+    ordered = sorted(texts, key=len)  # those of a batch are padded to its longest
+    for start in range(0, len(ordered), AT_ONCE):
+        angles = embeddings(ordered[start : start + AT_ONCE]) @ _frequencies()
         total += np.concatenate([np.cos(angles), np.sin(angles)], axis=1).sum(axis=0) / np.sqrt(FREQUENCIES)
     return total.astype(np.float32)
 

@@ -29,6 +29,11 @@ def decided_text(release: Release, decision: Decision) -> str:
     return f"{_escaped(release.model)}: release {release.id[:12]} was {_escaped(said)}"
 
 
+def watch_text(words: str, page: str) -> str:
+    """What changed in production, with the page that shows it."""
+    return f"{_escaped(words)}\n{_escaped(page)}"
+
+
 def send(notice: Notice, text: str) -> bool:
     """Post a message; False where no webhook is set. Unavailable or BadSettings says why it was not taken, never the address, a secret."""
     if notice.webhook_url is None:
