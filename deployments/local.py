@@ -123,6 +123,9 @@ class LocalTarget:
         stored = self._stored(to) if to else None
 
         def rolled_back(now: Layout) -> Layout:
+            ran_here = {one.bundle_digest for one in (now.champion, now.previous) if one}
+            if self.public_key and stored and stored.bundle_digest not in ran_here:  # going back at once must not need a signature
+                verify_digest("bundle", stored.bundle_digest, stored.signature, self.public_key)
             if stored is None or (now.champion and stored.release == now.champion.release):
                 return Layout(champion=stored or now.champion, previous=now.previous)
             return Layout(champion=stored, previous=now.champion)

@@ -101,6 +101,20 @@ def test_with_a_public_key_only_what_is_signed_with_it_is_deployed(target: Local
     assert releases(careful.deploy("staging", unsigned.model_copy(update={"signature": signature})))[0] == "one"
 
 
+def test_with_a_public_key_a_rollback_takes_what_ran_here_before_and_nothing_else_unsigned(
+    target: LocalTarget, revision: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "release.pub").write_bytes(bytes(minisign.KeyPair.generate().public_key))
+    careful = LocalTarget(target.home, first_port=18400, ready_s=30, server=STUB, public_key=tmp_path / "release.pub")
+    for name in ("one", "two"):
+        target.deploy("staging", revision(name))
+    target.promote("staging", "two")
+    with pytest.raises(Refused, match=r"^bundle [0-9a-f]{12}: expected a signature by .*, found none"):
+        careful.rollback("staging", to=revision("three"))
+    assert releases(careful.status("staging"))[0] == "two"
+    assert releases(careful.rollback("staging", to=revision("one")))[0] == "one"
+
+
 @contextmanager
 def traffic(url: str, clients: int = 4) -> Iterator[list[str]]:
     """Clients that send requests all the time; yields the list of failures, which grows."""
