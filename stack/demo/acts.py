@@ -9,7 +9,8 @@ from typing import Any
 from headgate.release.approval import decision_of
 from headgate.release.candidate import latest_outcome
 from headgate.release.record import Release, load_release
-from stack.demo.observed import latencies_of, moves_of, quality_of, question_of, rolled_back, seconds_at_share
+from headgate.release.shadow import told
+from stack.demo.observed import latencies_of, moves_of, quality_of, question_of, rolled_back, seconds_at_share, shadow_of
 from stack.demo.place import EXAMPLES, MODEL, WORSE, plain_settings, slow_settings, worse_settings
 from stack.demo.planting import known_rows, mended, poisoned, write_rows
 from stack.demo.scene import Scene, fail
@@ -53,6 +54,7 @@ def annotations_arrive(scene: Scene) -> Facts:
     scene.expect(release.verdict == "passed", f"release {release.id[:12]} to pass its tests", _stopped(scene, release))
     scene.expect(scene.live().release == before, f"champion {before[:12]} until a person approves", scene.live().release[:12])
     scene.say(f"release {release.id[:12]} passed its tests, and waits: {quality_of(scene.lake, release.id)}")
+    _tell_shadow(scene, release.id)
     return {"release": release.id, "training": training.reason, "started_by": training.started_by}
 
 
@@ -121,6 +123,7 @@ def slow_model(scene: Scene) -> Facts:
     scene.expect(release.verdict == "passed", f"release {release.id[:12]} to pass its tests", _stopped(scene, release))
     tested = latencies_of(scene.lake, release.id)
     scene.say("it passed its tests; p95 on staging: " + ", ".join(f"{role} {ms:.0f} ms" for role, ms in tested.items()))
+    _tell_shadow(scene, release.id)
     scene.traffic.long_share = LONG_SHARE
     scene.say(f"from now on {LONG_SHARE:.0%} of production's mails are long ones (a customer has joined)")
     try:
@@ -154,8 +157,8 @@ def rollback_by_hand(scene: Scene) -> Facts:
 
 ACTS = (
     Act("first-release", "The first release: from annotations to a production endpoint", first_release),
-    Act("annotations", "New annotations arrive, and set off a training by themselves", annotations_arrive),
-    Act("better-model", "The better model: approved, canary in pre-production and production, promoted", better_model),
+    Act("annotations", "New annotations arrive and set off a training; its model is shadowed", annotations_arrive),
+    Act("better-model", "The better model is approved, canaried in pre-production and production, and promoted", better_model),
     Act("poisoned-batch", "A poisoned batch of annotations is stopped by the data checks", poisoned_batch),
     Act("worse-model", "A worse model is stopped by the regression test", worse_model),
     Act("slow-model", "A slow model that passed its tests is rolled back in the canary", slow_model),
@@ -200,6 +203,16 @@ def _approve(scene: Scene, release: Release, why: str, expect: tuple[int, ...]) 
         scene.headgate("run", "--model", MODEL, expect=expect)
     else:
         scene.headgate("approve", release.id[:12], "--as", GRACE, "--reason", why, expect=expect)
+
+
+def _tell_shadow(scene: Scene, release: str) -> None:
+    """What copies of production's requests showed before anybody was asked; ActFailed where there was no shadow."""
+    shadow = shadow_of(scene.lake, release)
+    if shadow is None or shadow.verdict != "passed":
+        fail(f"expected a shadow that passed, found {told(shadow) if shadow else 'none'}")
+    scene.say(f"its shadow answered copies of production's requests for {shadow.duration_s:.0f} s: {told(shadow)}")
+    most = ", ".join(f"{mine} for {was} {count} times" for was, mine, count in shadow.most_disagreed(3))
+    scene.say(f"it says otherwise most often: {most or 'nowhere'}")
 
 
 def _tell_rollout(scene: Scene, release: str) -> None:

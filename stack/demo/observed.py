@@ -13,6 +13,8 @@ from headgate.release.candidate import latest_outcome
 from headgate.release.record import Release, load_release, release_ids
 from headgate.release.retraining import Decision, newest_decisions
 from headgate.release.rollout import Step, steps
+from headgate.release.shadow import told as shadow_told
+from headgate.release.shadow_report import ShadowReport
 from stack.demo.place import MODEL
 
 
@@ -36,6 +38,7 @@ class Told(Record):
 
     release: Release
     quality: Quality
+    shadow: str = ""
     stopped: str = ""
     decided: str = ""
     reason: str = ""
@@ -73,6 +76,12 @@ def latencies_of(lake: Lake, release: str) -> dict[str, float]:
     return {side["role"]: side["p95_ms"] for side in load["sides"] if not side["cache"]}
 
 
+def shadow_of(lake: Lake, release: str) -> ShadowReport | None:
+    """How the release's shadow went; None where the evidence knows none."""
+    found = json.loads(lake.read(f"releases/{release}/evidence/evidence.json")).get("shadow")
+    return ShadowReport.model_validate(found) if found else None
+
+
 def releases_of(lake: Lake) -> list[Told]:
     """Every release of the demo, in the order of MLflow's version numbers."""
     found = [_told(lake, load_release(lake, name)) for name in release_ids(lake)]
@@ -81,9 +90,11 @@ def releases_of(lake: Lake) -> list[Told]:
 
 def _told(lake: Lake, release: Release) -> Told:
     outcome, decision = latest_outcome(lake, MODEL, release.candidate), decision_of(lake, release.id)
+    shadow = shadow_of(lake, release.id)
     return Told(
         release=release,
         quality=quality_of(lake, release.id),
+        shadow=f"shadow {shadow.verdict or 'not made'}: {shadow_told(shadow)}" if shadow else "",
         stopped=(outcome.stopped or "") if outcome else "",
         decided=f"{decision.decision} by {decision.approver}" if decision else "",
         reason=decision.reason if decision else "",
