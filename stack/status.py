@@ -13,7 +13,7 @@ from headgate.release.approval import decision_of
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, release_ids
 from headgate.release.retraining import newest_decisions
-from headgate.release.rollout import next_action
+from headgate.release.rollout import ab_test_folder, next_action
 from headgate.release.rollout_text import text_lines
 from headgate.release.shadow_text import headline
 from headgate.settings import ModelSettings, Stage, load_settings
@@ -70,11 +70,18 @@ def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
             lines.append(f"    {shadow_line(lake, name, stage, status)}")
         elif status.challenger:
             lines += [f"    {line}" for line in _rollout_lines(lake, name, stage, status.challenger.release)]
+        lines += _ab_test_lines(lake, live.release, stage.environment) if live else []
     if seen := status_of(lake, name):
         lines.append(f"  {seen}")
     for decision in newest_decisions(lake, name, 1):
         lines.append(f"  retraining: {decision.reason} ({decision.at:%Y-%m-%d %H:%M} UTC; `headgate triggers`)")
     return lines + [_release_line(lake, found) for found in _releases(lake, name)]
+
+
+def _ab_test_lines(lake: Lake, release: str, environment: str) -> list[str]:
+    """Where the pages of the champion's A/B tests are read."""
+    pages = [key for key in lake.keys(ab_test_folder(release, environment)) if key.endswith("/index.html")]
+    return [f"    A/B test before promotion: {load_settings().gateway_url}/{key}" for key in pages]
 
 
 def _rollout_lines(lake: Lake, model: str, stage: Stage, release: str) -> list[str]:

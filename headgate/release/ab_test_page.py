@@ -9,23 +9,17 @@ from markupsafe import Markup
 from headgate.evaluation.evidence import beside, environment
 from headgate.lake import Lake
 from headgate.release.ab_test import ABReport, Compared, Side
-from headgate.release.record import folder
-from headgate.release.rollout import Concluded
+from headgate.release.rollout import Concluded, ab_test_folder
 
 
 def keep_report(lake: Lake, report: ABReport) -> Concluded:
     """Write page and numbers under the release's evidence, named by the page's digest, so that it can be repeated; says how it ended."""
     page = render(report).encode()
     digest = hashlib.sha256(page).hexdigest()
-    place = f"{pages_folder(report.release, report.environment)}/{digest[:16]}"
+    place = f"{ab_test_folder(report.release, report.environment)}/{digest[:16]}"
     lake.put_if_absent(f"{place}/report.json", report.to_bytes())
     lake.put_if_absent(f"{place}/index.html", page)
     return report.concluded.model_copy(update={"page": f"{place}/index.html", "digest": digest})
-
-
-def pages_folder(release: str, environment_name: str) -> str:
-    """Where the pages of a release's A/B tests in an environment lie; the gateway shows what is under a release's evidence."""
-    return f"{folder(release)}/evidence/ab-test-{environment_name}"
 
 
 def render(report: ABReport) -> str:

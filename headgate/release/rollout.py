@@ -237,6 +237,11 @@ def steps(lake: Lake, release: str) -> list[Step]:
     return [Step.model_validate_json(lake.read(key)) for key in lake.keys(f"{folder(release)}/rollout")]
 
 
+def ab_test_folder(release: str, environment: str) -> str:
+    """Where the pages of a release's A/B tests lie; the gateway shows what is under a release's evidence."""
+    return f"{folder(release)}/evidence/ab-test-{environment}"
+
+
 def write_step(lake: Lake, release: str, step: Step) -> None:
     """Write the next step; a step that is already there stays."""
     lake.put_if_absent(f"{folder(release)}/rollout/{step.number:04d}.json", step.to_bytes())

@@ -16,9 +16,10 @@ from headgate.lake import FolderLake
 from headgate.record import canonical
 from headgate.release.ab_test import ABReport
 from headgate.release.ab_test_counts import Counted, Pair, count, text_key
-from headgate.release.ab_test_page import keep_report, pages_folder, render
+from headgate.release.ab_test_page import keep_report, render
 from headgate.release.ab_test_report import ab_report
 from headgate.release.observation import Answers
+from headgate.release.rollout import ab_test_folder
 from headgate.settings import ABTest, Stage
 from stack.gateway import _READABLE
 
@@ -188,7 +189,7 @@ def test_the_page_lies_under_the_releases_evidence_by_its_digest_and_the_gateway
     assert keep_report(lake, found) == ended
     assert ended.page
     assert _READABLE.fullmatch(ended.page)
-    assert lake.keys(pages_folder(RELEASE.id, "production")) == [ended.page, ended.page.replace("index.html", "report.json")]
+    assert lake.keys(ab_test_folder(RELEASE.id, "production")) == [ended.page, ended.page.replace("index.html", "report.json")]
     assert hashlib.sha256(lake.read(ended.page)).hexdigest() == ended.digest
     kept = lake.read(ended.page.replace("index.html", "report.json"))
     assert ABReport.model_validate_json(kept) == found

@@ -51,3 +51,13 @@ def test_it_shows_the_share_the_numbers_beside_their_limits_and_why(tmp_path, mo
         "correction_rate",
     ]
     assert [row.rsplit("  ", 1)[1] for row in rows] == [*["within limits"] * 7, "no data"]
+
+
+def test_the_page_of_a_champions_ab_test_can_still_be_found(tmp_path) -> None:
+    lake = FolderLake(tmp_path)
+    assert stack.status._ab_test_lines(lake, "r1", "production") == []
+    for name in ("index.html", "report.json"):
+        lake.put_if_absent(f"releases/r1/evidence/ab-test-production/abc/{name}", b"page")
+    (told,) = stack.status._ab_test_lines(lake, "r1", "production")
+    assert told.startswith("    A/B test before promotion: http://")
+    assert told.endswith("/releases/r1/evidence/ab-test-production/abc/index.html")
