@@ -26,10 +26,10 @@ def read_mirrored(champion: Side, challenger: Side, errors: Path, since: datetim
     copies = _by_request(line for line in recent_lines(challenger.predictions, "*.jsonl", since) if line.get("cohort") == "shadow")
     originals = _by_request(asked)
     failed = [(line["release"], line["cohort"]) for line in recent_lines(errors.parent, f"{errors.name}*", since)]
-    pairs = [pair for name in originals.keys() & copies.keys() for pair in _paired(originals[name], copies[name])]
+    pairs = [pair for name, answers in originals.items() if name in copies for pair in _paired(answers, copies[name])]
     texts = sum(map(len, originals.values())), sum(map(len, copies.values()))
     return Mirrored(
-        pairs=tuple(sorted(pairs, key=lambda pair: pair.champion.prediction_id)),
+        pairs=tuple(reversed(pairs)),  # the files are read from their ends
         unpaired=sum(texts) - 2 * len(pairs),
         errors=failed.count((challenger.release, "shadow")),
         champion_requests=len(asked),

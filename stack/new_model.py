@@ -23,6 +23,11 @@ min_accuracy = 0.50
 min_macro_f1 = 0.40
 min_coverage = 0.50
 
+[models.{name}.rollout.shadow]
+sampling_percentage = 100
+min_requests = 100   # short, as the canary below (docs/shadow.md)
+max_duration_s = 90
+
 [[models.{name}.rollout.stages]]
 environment = "production"
 traffic_routing = {{ type = "CANARY", canary_size_percent = 20 }}

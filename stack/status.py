@@ -99,15 +99,16 @@ def _rollout_lines(lake: Lake, model: str, stage: Stage, release: str) -> list[s
 def shadow_line(lake: Lake, model: str, stage: Stage, status: EndpointStatus) -> str:
     """A shadow under way, as it stands now, or one that nobody watches any more."""
     assert status.challenger is not None
-    from tasks.mirroring import newest_beginning, report_now  # as above
+    from headgate.release.shadow import Limits  # as above
+    from tasks.mirroring import newest_beginning, report_now
 
-    begun, policy = newest_beginning(lake, model, status.challenger.release), load_settings().model(model)
+    begun, settings, now = newest_beginning(lake, model, status.challenger.release), load_settings().model(model), datetime.now(UTC)
     if begun is None:
         return f"shadow: {status.challenger.release} begins"
-    now = datetime.now(UTC)
-    if (now - begun.at).total_seconds() > policy.rollout.shadow.max_duration_s + OVERDUE_S:
+    if (now - begun.at).total_seconds() > settings.rollout.shadow.max_duration_s + OVERDUE_S:
         return f"shadow: {status.challenger.release} since {begun.at:%Y-%m-%d %H:%M} UTC, which no run watches any more; {LEFT_OVER}"
-    return headline(report_now(target_named(stage.target), status, policy, stage, begun, now))
+    limits = Limits(settings.rollout.shadow, stage.auto_rollback, settings.load_test)
+    return headline(report_now(target_named(stage.target), status, limits, begun, now))
 
 
 def _releases(lake: Lake, model: str) -> list[Release]:

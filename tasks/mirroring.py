@@ -16,9 +16,8 @@ from headgate.evaluation.report import Verdict
 from headgate.lake import Lake
 from headgate.record import Record
 from headgate.release.candidate import Candidate
-from headgate.release.shadow import report, without
+from headgate.release.shadow import Limits, report, without
 from headgate.release.shadow_report import ShadowReport
-from headgate.settings import AutoRollback, LoadTest, Shadow
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 LOOK_EVERY_S = 1.0
@@ -38,6 +37,22 @@ def begun_key(candidate: Candidate, run: str) -> str:
     return f"candidates/{candidate.model}/{candidate.key}/shadow/{run}/begun.json"
 
 
+def newest_beginning(lake: Lake, model: str, revision: str) -> Begun | None:
+    """The newest beginning of any run for a candidate, by the name of its revision; None before the first."""
+    keys = lake.keys(f"candidates/{model}/{revision.removeprefix('candidate-')}/shadow")
+    found = [Begun.model_validate_json(lake.read(key)) for key in keys if key.endswith("/begun.json")]
+    return max(found, key=lambda one: one.at, default=None)
+
+
+def report_now(target: Target, status: EndpointStatus, limits: Limits, begun: Begun, now: datetime) -> ShadowReport:
+    """What a shadow under way has seen until now; changes nothing."""
+    duration_s = (now - begun.at).total_seconds()
+    seen = target.mirrored(status.endpoint, duration_s)
+    dropped = seen.dropped - begun.dropped if seen.dropped >= begun.dropped else seen.dropped  # a new router counts from 0
+    champion = status.champion.release if status.champion else None
+    return report(limits, seen._replace(dropped=dropped), duration_s, status.endpoint, champion)
+
+
 @dataclass(frozen=True)
 class Mirroring:
     """Takes a candidate through its shadow. `test` asks the bundle's examples and names the faults, `wait` lets seconds pass.
@@ -50,9 +65,7 @@ class Mirroring:
     endpoint: str
     candidate: Candidate
     revision: Revision
-    policy: Shadow
-    rollback: AutoRollback
-    load: LoadTest
+    limits: Limits
     test: Callable[[Ask], Sequence[str]]
     wait: Callable[[float], None]
     run: str
@@ -81,7 +94,7 @@ class Mirroring:
             if refused := self._deployed(status):
                 return self._ended("failed", refused)
             self._write_begun()
-            self.target.set_split(self.endpoint, Split(shadow=self.policy.sampling_percentage))
+            self.target.set_split(self.endpoint, Split(shadow=self.limits.policy.sampling_percentage))
         return self._watched()
 
     def _deployed(self, status: EndpointStatus) -> str:
@@ -120,11 +133,7 @@ class Mirroring:
             return self._ended("inconclusive", fault)
         if not self._mirrors(status):
             return self._ended("inconclusive", f"somebody else took the candidate off {self.endpoint}; test it again")
-        duration_s = (self.clock() - begun.at).total_seconds()
-        seen = self.target.mirrored(self.endpoint, duration_s)
-        dropped = seen.dropped - begun.dropped if seen.dropped >= begun.dropped else seen.dropped  # a new router counts from 0
-        seen = seen._replace(dropped=dropped)
-        return report(self.policy, self.rollback, self.load, seen, duration_s, self.endpoint, self.candidate.champion)
+        return report_now(self.target, status, self.limits, begun, self.clock())
 
     def _other_champion(self, status: EndpointStatus) -> str:
         wanted, found = str(self.candidate.champion)[:12], status.champion.release if status.champion else "none"
@@ -135,7 +144,7 @@ class Mirroring:
     def _mirrors(self, status: EndpointStatus) -> bool:
         there, wanted = status.challenger, self.revision
         same = there is not None and (there.release, there.bundle_digest) == (wanted.release, wanted.bundle_digest)
-        return same and status.split == Split(shadow=self.policy.sampling_percentage)
+        return same and status.split == Split(shadow=self.limits.policy.sampling_percentage)
 
     def _read_begun(self) -> Begun | None:
         entry = self.lake.get(begun_key(self.candidate, self.run))
@@ -154,4 +163,4 @@ class Mirroring:
             self.target.rollback(self.endpoint)
 
     def _ended(self, verdict: Verdict, reason: str) -> ShadowReport:
-        return without(self.policy, verdict, reason, self.endpoint, self.candidate.champion)
+        return without(self.limits.policy, verdict, reason, self.endpoint, self.candidate.champion)

@@ -18,7 +18,7 @@ from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.report import Report
 from headgate.model.bundle import signature_beside
 from headgate.release.candidate import Candidate
-from headgate.release.shadow import skipped_because, told
+from headgate.release.shadow import Limits, skipped_because, told
 from headgate.release.shadow_report import ShadowReport
 from headgate.release.shadow_text import markdown
 from headgate.settings import Stage, load_settings
@@ -59,9 +59,7 @@ def mirror(candidate: Candidate, bundle: WrappedBundle, stage: Stage) -> ShadowR
             endpoint=endpoint,
             candidate=candidate,
             revision=candidate_revision(candidate, bundle),
-            policy=settings.rollout.shadow,
-            rollback=stage.auto_rollback,
-            load=settings.load_test,
+            limits=Limits(settings.rollout.shadow, stage.auto_rollback, settings.load_test),
             test=lambda ask: endpoint_test(ask, bundle.path),
             wait=probe.wait,
             run=str(flow_run.id or "by-hand"),

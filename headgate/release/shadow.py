@@ -9,6 +9,7 @@ shown and decides nothing: a better model has to disagree.
 from collections import Counter
 from collections.abc import Sequence
 from math import exp, log
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,17 +29,17 @@ ERRORS = ("error_rate", "error_rate_increase")  # these fail before min_requests
 DOUBT = 1.0 + 1e-9
 
 
-def report(
-    policy: Shadow,
-    rollback: AutoRollback,
-    load: LoadTest,
-    seen: Mirrored,
-    duration_s: float,
-    endpoint: str = "",
-    champion: str | None = None,
-) -> ShadowReport:
-    """What was seen until now, judged. `rollback` and `load` hold the limits; duration_s: how long requests have been mirrored."""
-    findings = judged(rollback, load, seen)
+class Limits(NamedTuple):
+    """What a shadow is held to: its policy, the rollout's limits of errors and the load test's of latency."""
+
+    policy: Shadow
+    rollback: AutoRollback
+    load: LoadTest
+
+
+def report(limits: Limits, seen: Mirrored, duration_s: float, endpoint: str = "", champion: str | None = None) -> ShadowReport:
+    """What was seen until now, judged; duration_s: how long requests have been mirrored."""
+    policy, findings = limits.policy, judged(limits.rollback, limits.load, seen)
     verdict, reason = conclusion(policy, seen, findings, duration_s)
     labels = sorted({answer.said for pair in seen.pairs for answer in pair})
     agreed = sum(pair.champion.said == pair.challenger.said for pair in seen.pairs)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from headgate.release.shadow import gates, report, skipped_because, told, without
+from headgate.release.shadow import Limits, gates, report, skipped_because, told, without
 from headgate.release.shadow_report import Answer, Mirrored, Pair, ShadowReport
 from headgate.release.shadow_text import headline, markdown, summary_line
 from headgate.settings import AutoRollback, LoadTest, Rollout, Shadow
@@ -28,7 +28,7 @@ def pairs(count: int, times: float = 1.0, seed: int = 1) -> tuple[Pair, ...]:
 
 def judged(seen: Mirrored, duration_s: float = 10, **policy: Any) -> ShadowReport:
     given = POLICY.model_copy(update=policy)
-    return report(given, AutoRollback(), LoadTest(), seen, duration_s, "replies-production", "old")
+    return report(Limits(given, AutoRollback(), LoadTest()), seen, duration_s, "replies-production", "old")
 
 
 def test_the_matrix_counts_the_champions_labels_by_row_and_the_candidates_by_column() -> None:

@@ -16,6 +16,7 @@ from deployments.target import EndpointStatus, Revision, Split
 from headgate.errors import Refused, Unavailable
 from headgate.lake import FolderLake
 from headgate.release.candidate import Candidate
+from headgate.release.shadow import Limits
 from headgate.release.shadow_report import Answer, Mirrored, Pair, ShadowReport
 from headgate.settings import AutoRollback, LoadTest, Shadow
 from tasks.mirroring import PATIENCE, Mirroring
@@ -59,9 +60,7 @@ class World:
             endpoint="endpoint",
             candidate=CANDIDATE,
             revision=NEW,
-            policy=self.policy,
-            rollback=AutoRollback(),
-            load=LoadTest(),
+            limits=Limits(self.policy, AutoRollback(), LoadTest()),
             test=self._test,
             wait=self.wait,
             run=run,
