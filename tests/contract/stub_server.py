@@ -1,11 +1,13 @@
 """A model server for tests of what surrounds one: it takes headgate.serving's options and writes the same prediction log.
 
-`provenance.json` of its bundle decides how it behaves: {"stub": "good" | "crash" | "deaf" | "broken", "delay_s": 0.01}, and with what
-faults: "errors" (share of the requests that fail), "positive" (share of the answers with this label, the others are "other"), "crash_after"
-(requests until the process ends), "leak" (the delay grows by this share of itself with each request; from four times on every third fails).
+`provenance.json` of its bundle decides how it behaves: {"stub": "good" | "crash" | "deaf" | "broken" | "hang", "delay_s": 0.01}, and with
+what faults: "errors" (share of the requests that fail), "positive" (share of the answers with this label, the others are "other"),
+"crash_after" (requests until the process ends), "leak" (the delay grows by this share of itself with each request; from four times on every
+third fails).
 """
 
 import argparse
+import asyncio
 import itertools
 import json
 import os
@@ -41,7 +43,7 @@ def main() -> None:
     rng, numbers = random.Random(7), itertools.count(1)
     failing, positive, leak = (provenance.get(name, usual) for name, usual in (("errors", 0.0), ("positive", 1.0), ("leak", 0.0)))
 
-    def predict(cohort: str) -> Response:
+    def predict(cohort: str, mirror: str | None) -> Response:
         start, number = time.monotonic(), next(numbers)
         if number == provenance.get("crash_after"):
             os._exit(9)
@@ -51,7 +53,7 @@ def main() -> None:
             return JSONResponse({"title": "broken"}, 500)
         line = {
             "ts": datetime.now(UTC).isoformat(),
-            "prediction_id": "x",
+            "prediction_id": f"{args.release}-{number:06}",
             "cohort": cohort,
             "release": args.release,
             "label": "positive" if rng.random() < positive else "other",
@@ -59,6 +61,7 @@ def main() -> None:
             "outcome": "scored",
             "latency_ms": (time.monotonic() - start) * 1000,
         }
+        line |= {"mirror": mirror} if mirror else {}
         with (args.log_dir / "predictions.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
         return JSONResponse({"predictions": [line], "model": {"release": args.release}})
@@ -67,13 +70,23 @@ def main() -> None:
         body = await request.body()
         if body == b"bad":
             return JSONResponse({"title": "bad input"}, 422, media_type="application/problem+json")
-        return await run_in_threadpool(predict, request.headers["x-headgate-cohort"])
+        if kind == "hang":
+            await asyncio.sleep(3600)
+        return await run_in_threadpool(predict, request.headers["x-headgate-cohort"], request.headers.get("x-headgate-mirror"))
+
+    async def feedback(request: Request) -> Response:
+        with (args.log_dir / "feedback.jsonl").open("ab") as log:
+            log.write(await request.body() + b"\n")
+        return Response(status_code=202)
 
     async def ping(_: Request) -> Response:
         return Response(status_code=503 if kind == "deaf" else 200)
 
-    app = Starlette(routes=[Route("/ping", ping), Route("/invocations", invocations, methods=["POST"])])
-    uvicorn.run(app, host=args.host, port=args.port, log_level="warning")
+    app = Starlette(
+        routes=[Route("/ping", ping), Route("/invocations", invocations, methods=["POST"]), Route("/feedback", feedback, methods=["POST"])]
+    )
+    patience = 1 if kind == "hang" else None
+    uvicorn.run(app, host=args.host, port=args.port, log_level="warning", timeout_graceful_shutdown=patience)
 
 
 if __name__ == "__main__":
