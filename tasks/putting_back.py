@@ -56,9 +56,20 @@ class PutBack:
 
     def _tell(self, action: str, reason: str) -> None:
         """One entry of the audit log; what a killed try told already is not told again."""
-        told = {"model": self.release.model, "environment": self.environment, "release": self.release.id}
-        if not told_already(entries(self.lake), action, **told, who=self.who, reason=reason):
-            append(self.lake, now=self.clock(), who=self.who, action=action, reason=reason, **told)
+        model, environment, release = self.release.model, self.environment, self.release.id
+        log = entries(self.lake)
+        if told_already(log, action, model=model, environment=environment, release=release, who=self.who, reason=reason):
+            return
+        append(
+            self.lake,
+            now=self.clock(),
+            who=self.who,
+            action=action,
+            model=model,
+            release=release,
+            environment=environment,
+            reason=reason,
+        )
 
 
 def put_back(stage: Stage, release: Release, who: str, reason: str) -> Verification:
