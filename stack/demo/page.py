@@ -3,14 +3,13 @@
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from jinja2 import ChoiceLoader, PackageLoader
 from markupsafe import Markup
 from pydantic import Field
 
-from headgate.evaluation.confusion import confusion
+from headgate.evaluation.confusion import Confusion, confusion
 from headgate.evaluation.evidence import beside, environment
 from headgate.evaluation.report import Report
 from headgate.lake import Lake
@@ -62,8 +61,8 @@ def write_page(place: Place, story: Story) -> list[str]:
     """Write the page with the evidence pages beside it; returns the closing lines for the terminal."""
     begun = story.begun()
     assert begun is not None
-    seen = observe(place, story, begun)
     place.page.parent.mkdir(parents=True, exist_ok=True)
+    seen = observe(place, story, begun)
     place.page.write_text(render(seen, _matrices(place.lake, seen)), encoding="utf-8")
     return closing(seen)
 
@@ -114,18 +113,17 @@ def _checks(place: Place, acts: Sequence[ActRecord]) -> str | None:
     return pages[0].relative_to(place.page.parent).as_posix() if pages else None
 
 
-def _matrices(lake: Lake, seen: Observed) -> dict[str, Any] | None:
+def _matrices(lake: Lake, seen: Observed) -> Confusion | None:
     """Confusion matrices of the better model and of the champion that it replaced."""
     release = next((act.facts.get("release") for act in seen.acts if act.name == "better-model" and not act.failed), None)
     if release is None:
         return None
     report = Report.model_validate_json(lake.read(f"releases/{release}/evidence/report.json"))
     panels = [("The better model", report.candidate), *([("The first release", report.champion)] if report.champion else [])]
-    found: dict[str, Any] = confusion(panels)
-    return found
+    return confusion(panels)
 
 
-def render(seen: Observed, matrices: dict[str, Any] | None = None) -> str:
+def render(seen: Observed, matrices: Confusion | None = None) -> str:
     """The page as HTML, self-contained but for links to the copied evidence."""
     pages = environment().overlay(loader=ChoiceLoader([PackageLoader("stack.demo", ""), PackageLoader("headgate.evaluation", "")]))
     answered = {one.release for one in seen.requests}

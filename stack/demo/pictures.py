@@ -48,7 +48,7 @@ def traffic_figure(requests: Sequence[Request], acts: Sequence[ActRecord], names
     dress(above, colours, "", "ms, logarithmic")
     above.tick_params(labelbottom=False)
     dress(below, colours, "seconds since the first act began (its number is above)", "share of answers")
-    above.legend(loc="upper left", frameon=False, labelcolor=colours.ink, fontsize=8, ncols=6, markerscale=4)
+    above.legend(loc="upper left", frameon=False, labelcolor=colours.ink, fontsize=8, ncols=6, markerscale=3)
     return figure
 
 
@@ -62,7 +62,7 @@ def _latency(axes: Axes, requests: Sequence[Request], times: Any, names: Sequenc
     axes.plot(middle, p95, color=colours.ink, linewidth=1, label=f"p95 of {SLOT_S:g} s")
     bad = np.array([request.failed for request in requests], dtype=bool)
     if bad.any():
-        axes.scatter(times[bad], ms[bad], marker="x", color=colours.orange, label="failed", zorder=5)
+        axes.scatter(times[bad], ms[bad], marker="x", s=6, color=colours.orange, label="failed", zorder=5)
     axes.set_yscale("log")
 
 

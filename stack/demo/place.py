@@ -63,8 +63,9 @@ class Place:
             return None
 
     def production(self) -> str | None:
-        """The address that production's clients use."""
-        return self.address(f"{MODEL}-production.router")
+        """The address that production's clients use; None before the first release is live, when nobody was given it yet."""
+        live = self.home / "lake" / "champions" / MODEL / "production.json"
+        return self.address(f"{MODEL}-production.router") if live.exists() else None
 
     def set_settings(self, text: str) -> None:
         """Replace headgate.toml at once; a stage reads the file as it is when it starts."""

@@ -31,11 +31,15 @@ def tell_story(home: Path, step: bool, keep: bool, again: bool, say: Say) -> int
         traffic = Traffic(place.production, place.story / "traffic.jsonl", _texts())
         scene = Scene(place, traffic, say)
         try:
-            with traffic:
+            _stack_up(scene, story)
+            with traffic:  # the endpoints of an earlier run answer again by now
                 failed = _play(scene, story, left, step)
         except KeyboardInterrupt:
             say("\nInterrupted. Run it again to go on with this act; --again starts from nothing.")
             failed = "interrupted"
+        except HeadgateError as fault:  # of the stack itself; an act's own is kept with the act
+            say(f"FAILED: {fault}\n  look at {scene.log} and the logs in {place.home / 'logs'}")
+            failed = "stack"
         return _finish(scene, story, keep, failed)
 
 
@@ -86,7 +90,6 @@ def _texts() -> list[str]:
 
 def _play(scene: Scene, story: Story, left: Sequence[int], step: bool) -> str:
     """The acts that are left, each kept when it came to its end; the name of one that failed."""
-    _stack_up(scene, story)
     for number in left:
         act = ACTS[number]
         if step:
