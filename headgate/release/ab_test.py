@@ -116,8 +116,9 @@ class ABReport(Record):
             return Concluded(verdict="informs", told=sentence(primary, test.confidence_level))
         low, high = primary.improvement
         verdict = "passed" if low >= test.min_effect else "failed" if high < test.min_effect else "inconclusive"
-        wanted = f"better by {points(test.min_effect)}" if test.min_effect >= 0 else f"worse by {points(-test.min_effect)} at most"
-        return Concluded.model_validate({"verdict": verdict, "told": f"{sentence(primary, test.confidence_level)}; needed {wanted}"})
+        effect = points(abs(test.min_effect))
+        wanted = f"needed at least {effect} better" if test.min_effect >= 0 else f"allowed at most {effect} worse"
+        return Concluded.model_validate({"verdict": verdict, "told": f"{sentence(primary, test.confidence_level)}; {wanted}"})
 
 
 def points(share: float) -> str:

@@ -150,11 +150,11 @@ def test_what_a_reader_could_take_for_more_than_it_is_is_said() -> None:
 @pytest.mark.parametrize(
     ("ours", "min_effect", "verdict", "told"),
     [
-        ((180, 20), 0.05, "passed", "needed better by 5 points"),
-        ((140, 60), 0.05, "failed", "needed better by 5 points"),
-        ((160, 40), 0.05, "inconclusive", "needed better by 5 points"),
-        ((160, 40), -0.03, "passed", "needed worse by 3 points at most"),
-        ((120, 80), -0.03, "failed", "needed worse by 3 points at most"),
+        ((180, 20), 0.05, "passed", "needed at least 5 points better"),
+        ((140, 60), 0.05, "failed", "needed at least 5 points better"),
+        ((160, 40), 0.05, "inconclusive", "needed at least 5 points better"),
+        ((160, 40), -0.03, "passed", "allowed at most 3 points worse"),
+        ((120, 80), -0.03, "failed", "allowed at most 3 points worse"),
     ],
 )
 def test_with_an_effect_the_interval_of_the_primary_metric_decides(
@@ -199,7 +199,7 @@ def test_the_page_shows_every_number_and_how_it_may_be_read() -> None:
     page = render(judged((180, 20), (300, 100), PRIMARY))
     for told in ("90.00%", "75.00%", "+15.00", "These numbers were looked at once", "No text was answered by both.", 'href="report.json"'):
         assert told in page
-    assert '<td class="name" title="right_share">right share <span class="pill primary">primary</span></td>' in page
+    assert '<td class="name" title="right_share">right share <span class="pill plain">primary</span></td>' in page
     assert render(judged((180, 20), (300, 100), PRIMARY)) == page
 
 
