@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def simulate(fault: Fault, rate: float, rollouts: int, seed: int) -> dict[str, Any]:
     """Take so many rollouts to their ends; one row of the table."""
-    world = World(fault, rate, PERCENT, rollouts, LOOK_EVERY_S, seed)
     policy = STAGE.auto_rollback
+    world = World(fault, rate, PERCENT, rollouts, LOOK_EVERY_S, seed, policy.correction_wait_s)
     wanted = needed(policy, 1, len(world.names))
     at_work, ends, naive = np.arange(rollouts), [""] * rollouts, np.zeros(rollouts, dtype=bool)
     seconds, seen, others = np.zeros(rollouts), np.zeros(rollouts), np.zeros(rollouts)
@@ -121,6 +121,7 @@ def beyond(policy: AutoRollback, ours: Tally, theirs: Tally) -> NDArray[np.bool_
         (mix > policy.max_label_share_change).any(-1),
         np.abs(abstained - usual_abstained) > policy.max_abstention_change,
         doubts - usual_doubts > policy.max_confidence_drop,
+        ours.corrected / ours.heard.clip(1) > theirs.corrected / theirs.heard.clip(1) + policy.max_correction_rate_increase,
     ]
     return np.any(found, axis=0) & (ours.requests >= policy.min_requests)
 

@@ -2,6 +2,7 @@
 
 Latency: log-normal around 12 ms, an eighth of the texts long (2.5 times slower), as the replies' load test shapes it; in one of twenty
 intervals the host is busy and both cohorts are 1.8 times slower. One call of a thousand fails. Labels come in the mix of the replies.
+Users correct one answer of fifty within the policy's time, and an answer counts once it is as old.
 """
 
 import json
@@ -19,7 +20,7 @@ from headgate.release.observation import LATENCY_BOUNDS_MS
 Floats = NDArray[np.float64]
 MEDIAN_MS, SPREAD, LONG, LONG_TIMES = 12.0, 0.45, 1 / 8, 2.5
 BUSY, BUSY_TIMES = 1 / 20, 1.8
-ERRORS, ABSTAINED, MEAN_SCORE = 0.001, 0.05, 0.82
+ERRORS, ABSTAINED, MEAN_SCORE, CORRECTED = 0.001, 0.05, 0.82, 0.02
 LABEL = "objection/budget"  # the one whose share is moved
 
 
@@ -32,6 +33,7 @@ class Fault:
     tail_times: float = 1.0  # a tenth of the answers is so much slower
     errors: float = ERRORS
     label_points: float = 0.0
+    corrected: float = CORRECTED
     leak_per_s: float = 0.0  # latency grows by this share of itself a second; from double on, calls fail more and more
 
 
@@ -71,6 +73,7 @@ FAULTS = (
     Fault("2% errors", errors=0.02),
     Fault("a label's share +10 points", label_points=0.10),
     Fault("crash loop", errors=0.5),
+    Fault("users correct 10%", corrected=0.10),
     Fault("memory leak", leak_per_s=1 / 400),
 )
 GOOD = Fault("none: equal to the champion")
@@ -79,7 +82,9 @@ GOOD = Fault("none: equal to the champion")
 class World:
     """The counts of `rollouts` endpoints, which grow by `step_s` seconds of traffic at each call of `after`."""
 
-    def __init__(self, fault: Fault, rate_per_s: float, percent: int, rollouts: int, step_s: float, seed: int) -> None:
+    def __init__(
+        self, fault: Fault, rate_per_s: float, percent: int, rollouts: int, step_s: float, seed: int, correction_wait_s: float
+    ) -> None:
         self.fault, self.step_s, self.rng = fault, step_s, np.random.default_rng(seed)
         self.means = {"challenger": rate_per_s * step_s * percent / 100, "champion": rate_per_s * step_s * (1 - percent / 100)}
         self.names, shares = labels()
@@ -90,10 +95,13 @@ class World:
         moved[others] *= (1 - moved[place]) / (1 - shares[place])
         self.shares = {"challenger": moved, "champion": shares}
         self.counts = {cohort: self._none(rollouts) for cohort in self.means}
+        self.lag = round(correction_wait_s / step_s)
+        self.young: dict[str, list[Floats]] = {cohort: [] for cohort in self.means}  # answers by step, the oldest first
 
     def keep(self, still: NDArray[np.bool_]) -> None:
         """Go on with these rollouts only."""
         self.counts = {cohort: Tally(*(part[still] for part in counts)) for cohort, counts in self.counts.items()}
+        self.young = {cohort: [answered[still] for answered in steps] for cohort, steps in self.young.items()}
 
     def after(self, elapsed_s: float) -> None:
         """Traffic up to this time; the busy intervals of a host hit both cohorts."""
@@ -115,9 +123,15 @@ class World:
         spent = spent + self.rng.multinomial(slow, latency(times * BUSY_TIMES, fault.tail_times))
         given = self.rng.multinomial(answered, self.shares[cohort])
         doubts = answered * (1 - MEAN_SCORE) + 0.15 * np.sqrt(answered) * self.rng.standard_normal(len(busy))
-        parts = (requests, failed, spent, given, self.rng.binomial(answered, ABSTAINED), answered, np.clip(doubts, 0, answered))
+        young = self.young[cohort]
+        young.append(answered)
+        heard = young.pop(0) if len(young) > self.lag else np.zeros_like(answered)
+        corrected = self.rng.binomial(heard, fault.corrected)
+        abstained = self.rng.binomial(answered, ABSTAINED)
+        parts = (requests, failed, spent, given, abstained, answered, np.clip(doubts, 0, answered), heard, corrected)
         return Tally(*(np.asarray(part, dtype=float) for part in parts))
 
     def _none(self, rollouts: int) -> Tally:
         flat = np.zeros(rollouts)
-        return Tally(flat, flat, np.zeros((rollouts, len(LATENCY_BOUNDS_MS) + 1)), np.zeros((rollouts, len(self.names))), flat, flat, flat)
+        latency_ms, given = np.zeros((rollouts, len(LATENCY_BOUNDS_MS) + 1)), np.zeros((rollouts, len(self.names)))
+        return Tally(flat, flat, latency_ms, given, flat, flat, flat, flat, flat)
