@@ -82,11 +82,10 @@ def slice_words(drift: Drift) -> str:
         return ""
     if part.name is not None:
         return part.name
-    unit = "characters" if drift.column == "characters" else drift.column
     spelt = "{:.0f}" if drift.column == "characters" else "{:.3f}"
-    if part.low is None or part.high is None:
-        return f"{unit} {'up to' if part.low is None else 'above'} {spelt.format(part.high if part.low is None else part.low)}"
-    return f"{unit} {spelt.format(part.low)} to {spelt.format(part.high)}"
+    low, high = (None if edge is None else spelt.format(edge) for edge in (part.low, part.high))
+    span = f"{low} to {high}" if low and high else (f"up to {high}" if high else f"above {low}")
+    return f"texts of {span} characters" if drift.column == "characters" else f"{drift.column} {span}"
 
 
 def changed(last: Alarm | None, traffic: Traffic, watch: Watch) -> Alarm | None:

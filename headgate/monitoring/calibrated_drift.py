@@ -4,18 +4,22 @@ Traffic is dependent (threads, campaigns, the hour of the day), so rows are not 
 a drawn window
 takes each of its blocks whole from the same place of another window of the history (block bootstrap: Künsch 1989; seasons kept in their
 places: Politis 2001).
-Both sides are drawn anew, the window as large as the one that is judged, so that short histories give wide bounds. Texts are compared by
+Both sides are drawn anew, so that short histories give wide bounds, and what windows larger than the judged one show is scaled up to its
+size. Texts are compared by
 the maximum mean
 discrepancy of their embeddings (Gretton et al. 2012, JMLR 13), with the Gaussian kernel through random features (Rahimi and Recht 2007), so
 that a block is one sum.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 from headgate.monitoring.drift import Counts, Shift, compare_counts, counted, distances, holm, tenths
 from headgate.monitoring.hours import NUMBERS, Hour
@@ -23,8 +27,7 @@ from headgate.record import Record
 
 Floats = NDArray[np.float64]
 Draws = tuple[Floats, Floats]
-Null = Callable[[str, Draws], tuple[float, Floats]]
-BLOCKS, DRAWS = 4, 4_999
+BLOCKS, DRAWS, MOST_DRAWS = 4, 4_999, 49_999
 EMBEDDING = "embedding"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -130,20 +133,28 @@ def rows_of(blocks: Sequence[Block], column: str) -> int:
 
 
 def judge(
-    histories: Mapping[str, Sequence[Block]], windows: Mapping[str, Sequence[Block]], false_alarm_share: float, min_psi: float
+    histories: Mapping[str, Sequence[Block]],
+    windows: Mapping[str, Sequence[Block]],
+    false_alarm_share: float,
+    min_psi: float,
+    draws: int | None = None,
 ) -> tuple[Drift, ...]:
     """The drift of each column of a window against its own history, corrected for their number.
 
     false_alarm_share: of windows in which nothing changed, so many may have a drifted column. Every history has a block for each place of
     a window.
     """
-    found = {column: _distances(column, history, windows[column]) for column, history in histories.items()}
-    ps = [float((1 + (null >= distance - 1e-12).sum()) / (1 + len(null))) for distance, null in found.values()]
-    corrected, share = holm(ps), false_alarm_share / max(1, len(found))
+    share = false_alarm_share / max(1, len(histories))
+    draws = draws or min(MOST_DRAWS, max(DRAWS, int(2 / share)))
+    found = {column: _distances(column, history, windows[column], draws, share) for column, history in histories.items()}
+    shifts = {
+        column: compare_counts(*_both(histories[column], windows[column], column), NUMBERS)[0] for column in found if column != EMBEDDING
+    }
+    corrected = holm([_p(*found[column], shifts.get(column)) for column in found])
     judged = []
     for (column, (distance, null)), p in zip(found.items(), corrected, strict=True):
         history, window = histories[column], windows[column]
-        shift = None if column == EMBEDDING else compare_counts(*_both(history, window, column), NUMBERS)[0]
+        shift = shifts.get(column)
         large = shift is None or shift.psi >= min_psi
         judged.append(
             Drift(
@@ -159,6 +170,12 @@ def judge(
             )
         )
     return tuple(judged)
+
+
+def _p(distance: float, null: Floats, shift: Shift | None) -> float:
+    """Of no difference: what neither the chance of drawn windows nor, as in the textbook, that of drawn rows explains."""
+    p = float((1 + (null >= distance - 1e-12).sum()) / (1 + len(null)))
+    return max(p, shift.p) if shift else p
 
 
 def grown(reference: Counts, current: Counts, column: str) -> Slice | None:
@@ -183,41 +200,47 @@ def _both(history: Sequence[Block], window: Sequence[Block], column: str) -> tup
     return {column: added(history, column)}, {column: added(window, column)}
 
 
-def _distances(column: str, history: Sequence[Block], window: Sequence[Block]) -> tuple[float, Floats]:
-    """The window's distance from the history, and those of the drawn ones, (DRAWS,); the same blocks are drawn for all columns."""
-    generator = np.random.default_rng(window[-1].number)
-    drawn = _draw([block.place for block in history], generator)
-    return (_of_embeddings if column == EMBEDDING else _of_counts(column, generator))(history, window, drawn)
+def _distances(column: str, history: Sequence[Block], window: Sequence[Block], draws: int, share: float) -> tuple[float, Floats]:
+    """The window's distance from the history, and those of the drawn ones, (draws,); the same blocks are drawn for all columns."""
+    few = _few(len(history) // BLOCKS, share)
+    drawn = _draw([block.place for block in history], np.random.default_rng(window[-1].number), draws)
+    if column == EMBEDDING:
+        distance, null = _of_embeddings(history, window, drawn)
+        return distance, null * few**2
+    distance, null = _of_counts(column, history, window, drawn)
+    return distance, null * few
 
 
-def _draw(places: Sequence[int], generator: np.random.Generator) -> Draws:
-    """How often each block of the history stands in the drawn references and in the drawn windows, (DRAWS, blocks) each."""
-    of_place, rows = np.array(places), np.arange(DRAWS)
-    references, windows = np.zeros((DRAWS, len(places))), np.zeros((DRAWS, len(places)))
+def _few(windows: int, share: float) -> float:
+    """By how much more a window shows by chance than those that are drawn out of so few: as Student's t is wider than the normal."""
+    freedom = BLOCKS * (windows - 1)
+    return float(np.sqrt(windows / (windows - 1)) * student.ppf(1 - share / 2, freedom) / normal.ppf(1 - share / 2))
+
+
+def _draw(places: Sequence[int], generator: np.random.Generator, draws: int) -> Draws:
+    """How often each block of the history stands in the drawn references and in the drawn windows, (draws, blocks) each."""
+    of_place, rows = np.array(places), np.arange(draws)
+    references, windows = np.zeros((draws, len(places))), np.zeros((draws, len(places)))
     for place in range(BLOCKS):
         blocks = np.flatnonzero(of_place == place)
-        references[:, blocks] = generator.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=DRAWS)
-        windows[rows, generator.choice(blocks, DRAWS)] = 1
+        references[:, blocks] = generator.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=draws)
+        windows[rows, generator.choice(blocks, draws)] = 1
     return references, windows
 
 
-def _of_counts(column: str, generator: np.random.Generator) -> Callable[[Sequence[Block], Sequence[Block], Draws], tuple[float, Floats]]:
-    def of(history: Sequence[Block], window: Sequence[Block], drawn: Draws) -> tuple[float, Floats]:
-        names, table = counted(added(history, column), added(window, column), column in NUMBERS)
-        rows = np.array([[block.counts.get(column, {}).get(name, 0) for name in names] for block in history], dtype=float)
-        references, windows = (np.rint(part @ rows).astype(np.int64) for part in drawn)
-        windows = _thinned(windows, int(table[1].sum()), generator)
-        number = column in NUMBERS
-        return float(distances(table[:1], table[1:], number)[0]), distances(references, windows, number)
-
-    return of
+def _of_counts(column: str, history: Sequence[Block], window: Sequence[Block], drawn: Draws) -> tuple[float, Floats]:
+    number = column in NUMBERS
+    names, table = counted(added(history, column), added(window, column), number)
+    rows = np.array([[block.counts.get(column, {}).get(name, 0) for name in names] for block in history], dtype=float)
+    references, windows = drawn[0] @ rows, drawn[1] @ rows
+    null = distances(references, windows, number) * np.sqrt(_scale(table.sum(axis=1), references.sum(axis=1), windows.sum(axis=1)))
+    return float(distances(table[:1], table[1:], number)[0]), null
 
 
-def _thinned(windows: NDArray[np.int64], rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Windows of at most so many rows, drawn without replacement from larger ones: fewer rows show more by chance."""
-    found = windows.copy()
-    for number in np.flatnonzero(windows.sum(axis=1) > rows):
-        found[number] = generator.multivariate_hypergeometric(windows[number], rows, method="marginals")
+def _scale(sizes: Sequence[float] | NDArray[Any], references: Floats, windows: Floats) -> Floats:
+    """By how much more a squared distance is by chance between samples of these sizes than between the drawn ones; never less."""
+    chance, drawn = sum(1 / np.maximum(1, sizes)), 1 / np.maximum(1, references) + 1 / np.maximum(1, windows)
+    found: Floats = np.maximum(1.0, chance / drawn)
     return found
 
 
@@ -231,8 +254,7 @@ def _of_embeddings(history: Sequence[Block], window: Sequence[Block], drawn: Dra
     found = float(_discrepancy(sums.sum(axis=0)[None], np.array([m]), now[None], np.array([n]))[0])
     reference_sizes, window_sizes = drawn[0] @ sizes, drawn[1] @ sizes
     null = _discrepancy(drawn[0] @ sums, reference_sizes, drawn[1] @ sums, window_sizes)
-    scale = (1 / n + 1 / m) / (1 / np.maximum(window_sizes, 2) + 1 / np.maximum(reference_sizes, 2))
-    return found, null * np.maximum(scale, 1.0)
+    return found, null * _scale((m, n), reference_sizes, window_sizes)
 
 
 def _discrepancy(first: Floats, first_sizes: Floats, second: Floats, second_sizes: Floats) -> Floats:

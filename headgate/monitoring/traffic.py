@@ -120,8 +120,7 @@ def against_training(traffic: Traffic, hours: Sequence[Hour], training: dict[str
 def _judged(histories: dict[str, list[Block]], windows: dict[str, list[Block]], watch: Watch) -> tuple[Drift, ...]:
     if not histories:
         return ()
-    share = watch.false_alarm_share * min(1.0, watch.block_hours / 24)  # a window is judged as often as one ends
-    return judge(histories, windows, share, watch.min_psi)
+    return judge(histories, windows, watch.false_alarm_share, watch.min_psi)
 
 
 def _begun(blocks: list[Block], column: str, since: datetime, watch: Watch) -> list[Block]:

@@ -16,7 +16,12 @@ class Watch(Section):
     reference_days: Positive = Field(28, description="traffic before it that it is compared with")
     min_history_windows: int = Field(7, ge=3, description="so many windows must lie before one before it is judged")
     min_answers: Positive = Field(200, description="in a window; with fewer it is not judged")
-    false_alarm_share: float = Field(0.01, gt=0, lt=0.5, description="of days on which nothing changed, so many may raise an alarm")
+    false_alarm_share: float = Field(
+        0.0025,
+        ge=0.0001,
+        lt=0.5,
+        description="of windows in which nothing changed, so many may raise an alarm; four end in a window's time",
+    )
     min_psi: float = Field(0.05, ge=0, description="a smaller change (PSI) is no alarm, however certain it is")
     max_accuracy_drop: Share = Field(0.05, description="fall of the estimated accuracy that is an alarm")
     min_corrections: Positive = Field(20, description="corrections that contradict an answer; fewer in a window are no alarm")

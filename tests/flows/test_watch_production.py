@@ -1,7 +1,7 @@
-"""watch_production: corrections land, the ingest hears of it, and the queue is filled, once."""
+"""watch_production: corrections land, the ingest hears of it, drift is told, and the queue is filled, each once."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,11 @@ import tasks.announcing
 from flows.watch import watch_production
 from headgate.data.landing import landed
 from headgate.data.queue import Queue
-from headgate.lake import open_lake
+from headgate.data.version import DataVersion
+from headgate.lake import Lake, open_lake
+from headgate.monitoring.watch_records import status_of
+from headgate.release.champion import crown
+from headgate.release.record import Release, save_release
 from headgate.serving.identifiers import PredictionIds
 from headgate.settings import load_settings
 
@@ -22,6 +26,14 @@ lake = "lake"
 [models.replies]
 dataset = "replies"
 labels = ["positive", "other"]
+"""
+WATCH = """
+[models.replies.watch]
+window_hours = 4
+min_history_windows = 4
+min_answers = 50
+reference_days = 2
+embed_per_look = 0
 """
 
 
@@ -54,3 +66,57 @@ def test_a_correction_lands_and_is_announced_and_an_unsure_answer_is_queued(tmp_
     assert len(artifacts) == 1
     assert "1 correction(s) landed in replies (positive 1)" in str(artifacts[0].data)
     load_settings.cache_clear()
+
+
+def test_drift_is_shown_told_once_as_an_event_and_its_texts_are_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADGATE_TOML", str(tmp_path / "headgate.toml"))
+    (tmp_path / "headgate.toml").write_text(SETTINGS + WATCH)
+    load_settings.cache_clear()
+    lake, now = open_lake("lake"), datetime.now(UTC)
+    data = DataVersion(dataset="replies", version=0, digest="d" * 32, rows=1)
+    fields = {"model": "replies", "candidate": "c" * 16, "bundle_digest": "b" * 64, "data_version": data, "commit": "0" * 40}
+    told = {
+        "evidence_digest": "f" * 64,
+        "verdict": "passed",
+        "expected_champion": None,
+        "started_by": "person:ada",
+        "registered_version": "1",
+    }
+    release = save_release(lake, Release(**fields, **told))
+    crown(lake, "replies", "production", release, None, now - timedelta(days=9))
+    for back in range(24, 0, -1):
+        at = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=back)
+        ship_hour(lake, release, at, long=0.8 if back <= 6 else 0.2)
+
+    assert watch_production() == {"replies": 0}
+    assert watch_production() == {"replies": 0}
+    with get_client(sync_client=True) as api:
+        found = [
+            artifact.data for artifact in api.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["watch-replies"])))
+        ]
+        asked = {"filter": {"event": {"name": ["headgate.monitoring.alarm"]}}}
+        events = api.request("POST", "/events/filter", json=asked).json()["events"]
+    assert [event["payload"]["model"] for event in events] == ["replies"], "the second run has nothing new to tell"
+    assert list(events[0]["payload"]["reasons"]) == ["characters"]
+    assert len(found) == 2
+    assert "**characters**: texts of" in str(found[0])
+    page = lake.read("watching/replies/report/index.html").decode()
+    assert "drifted" in page
+    assert str(status_of(lake, "replies")).split(": ")[1].startswith("ALARM (characters)")
+    queue = Queue(lake, "replies").rows("open")
+    assert len(queue) > 20
+    assert {row.reason for row in queue} == {"drifted_slice"}
+    load_settings.cache_clear()
+
+
+def ship_hour(lake: Lake, release: str, at: datetime, long: float) -> None:
+    """Forty answers of an hour, so large a share of them to long texts."""
+    lines = []
+    for number in range(40):
+        ids = PredictionIds("0123456789abcdef").fresh(int((at + timedelta(seconds=number)).timestamp() * 1_000) * 1_000_000).decode()
+        text = f"{'Thank you for the offer. ' * 12 if number < 40 * long else 'Yes, call me'} {at.hour} {number + 10}"
+        same = {"model": "replies", "release": release, "cohort": "champion", "label": "other", "outcome": "scored", "score": 0.9}
+        lines.append(same | {"prediction_id": ids, "text": text})
+    data = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
+    lake.put_if_absent(f"predictions/replies/date={at:%Y-%m-%d}/predictions-{at:%Y%m%d}-{ids[9:]}/{0:015d}.jsonl", data)
