@@ -18,7 +18,7 @@ from stack.demo.scene import Scene, fail
 Facts = dict[str, Any]
 REPLIES = Path("examples") / "replies"
 GRACE, ONCALL = "grace@example.com", "oncall@example.com"
-LONG_SHARE = 0.25
+LONG_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)

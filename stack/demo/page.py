@@ -55,6 +55,14 @@ class Observed(Record):
     watched: dict[str, str] = Field(default_factory=dict)
     reports: dict[str, str] = Field(default_factory=dict, description="evidence pages by release id")
     checks: str | None = None
+    planned: int = Field(len(BRIEF), description="acts of the whole story")
+
+    @property
+    def verdict(self) -> str:
+        """As the page's head shows it."""
+        if any(act.failed for act in self.acts):
+            return "failed"
+        return "passed" if len(self.acts) == self.planned else "inconclusive"
 
 
 def write_page(place: Place, story: Story) -> list[str]:

@@ -19,7 +19,7 @@ private_packages = ["{(EXAMPLES / "account_filter").as_posix()}"]
 
 [[models.{MODEL}.filters.custom]]
 class = "account_filter:KeyAccounts"
-options = {{ names = ["Globex Corporation", "Initech", "Umbrella Group", "Wayne Enterprises"] }}
+options = {{ names = ["Globex Corporation", "Initech", "Umbrella Group"] }}
 """
 
 

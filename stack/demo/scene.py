@@ -20,7 +20,7 @@ from stack.demo.record import Told
 from stack.demo.traffic import Request, Traffic, ask
 
 PATIENCE_S = 900.0  # an act that takes this long on a busy machine is given up
-_UNSHOWN = ("    ok  ",)  # a data check that passed; the log has it
+_UNSHOWN = ("    ok  ", "Stop everything", "  make stop")  # a data check that passed; how to stop the user's own stack
 Found = TypeVar("Found")
 
 
@@ -54,12 +54,16 @@ class Scene:
         lines: list[str] = []
         with self.log.open("a", encoding="utf-8") as log, self._started(arguments) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                log.write(line)
-                log.flush()
-                lines.append(line.rstrip())
-                if line.strip() and not line.startswith(_UNSHOWN):
-                    self.show(f"    | {line.rstrip()}")
+            try:
+                for line in process.stdout:
+                    log.write(line)
+                    log.flush()
+                    lines.append(line.rstrip())
+                    if line.strip() and not line.startswith(_UNSHOWN):
+                        self.show(f"    | {line.rstrip()}")
+            except KeyboardInterrupt:
+                process.terminate()  # where only we were told
+                raise
         if process.returncode not in expect:
             wanted = " or ".join(map(str, expect))
             raise ActFailed(f"headgate {arguments[0]}: expected exit code {wanted}, found {process.returncode}: {' / '.join(lines[-3:])}")

@@ -41,7 +41,7 @@ class Request(Record):
 class Traffic:
     """Sends from a thread of its own while it is open; silent while `address` knows none."""
 
-    def __init__(self, address: Callable[[], str | None], log: Path, texts: Sequence[str], rate_per_s: float = 12.0) -> None:
+    def __init__(self, address: Callable[[], str | None], log: Path, texts: Sequence[str], rate_per_s: float = 16.0) -> None:
         self.address, self.log, self.texts, self.rate_per_s = address, log, texts, rate_per_s
         self.long_share = 0.0
         self._random = random.Random(time.time_ns())  # noqa: S311 - picks texts, protects nothing

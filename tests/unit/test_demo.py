@@ -145,7 +145,8 @@ def test_the_page_tells_the_acts_and_escapes_what_was_said(monkeypatch):
     monkeypatch.setattr("stack.demo.page.BRIEF", dict.fromkeys(NAMES, "a note"))
     requests = tuple(_request(second / 4) for second in range(60))
     page = render(Observed(begun=BEGUN, acts=(_act(0), _act(1)), requests=requests))
-    assert "2 acts in 20 s" in page
+    assert "2 of 7 acts in 20 s" in page
+    assert "cut off" in page
     assert "<code>$ headgate approve 1 --as &lt;b&gt;</code>" in page
     assert re.search(r"Failed requests</span><b class=\"good\">0</b>", page)
     assert page.count("data:image/png;base64,") == 2
