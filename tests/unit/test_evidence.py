@@ -79,13 +79,27 @@ def test_only_the_page_s_own_script_may_run(page: str) -> None:
 def test_links_on_the_page_lead_somewhere(page: str) -> None:
     targets = {address[1:] for address in read(page).addresses if address.startswith("#")}
     assert targets <= set(re.findall(r'id="([\w-]+)"', page))
-    assert {"gates", "changes", "confusion", "labels", "flips", "slices", "behaviour", "load", "cost", "checks", "provenance"} <= targets
+    assert {
+        "gates",
+        "changes",
+        "confusion",
+        "labels",
+        "flips",
+        "slices",
+        "behaviour",
+        "load",
+        "cost",
+        "shadow",
+        "checks",
+        "provenance",
+    } <= targets
 
 
 def test_verdicts_come_first_then_changes_then_quality_then_load_then_provenance(page: str) -> None:
     order = re.findall(r'<section id="(\w+)"', page)
     assert order == [
-        "gates", "changes", "confusion", "reliability", "labels", "flips", "slices", "behaviour", "load", "cost", "checks", "provenance",
+        "gates", "changes", "confusion", "reliability", "labels", "flips", "slices", "behaviour", "load", "cost",
+        "shadow", "checks", "provenance",
     ]  # fmt: skip
 
 
@@ -102,8 +116,8 @@ def test_every_gate_label_and_digest_is_on_the_page(evidence: Evidence, page: st
 
 
 def test_pictures_come_in_light_and_dark(page: str) -> None:
-    assert page.count("<picture>") == 4
-    assert page.count('media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,') == 4
+    assert page.count("<picture>") == 5
+    assert page.count('media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,') == 5
 
 
 def test_texts_cannot_become_markup(evidence: Evidence, drawn: Drawn) -> None:
@@ -226,3 +240,30 @@ def test_the_summary_keeps_strange_label_names_inside_their_cell(evidence: Evide
     strange = evidence.report.gates[0].model_copy(update={"found": "a|b\n`c` <img>"})
     changed = evidence.model_copy(update={"report": evidence.report.model_copy(update={"gates": (strange,)})})
     assert r"| a\|b \`c\` \<img\> |" in summary_markdown(changed)
+
+
+def test_the_shadow_is_a_gate_with_its_agreement_and_prediction_ids(page: str) -> None:
+    section = page.partition('<section id="shadow">')[2].partition("</section>")[0]
+    assert "20% of the requests to replies-production were mirrored to the candidate for 151 s" in section
+    shadow = made_up_evidence.shadow()
+    agreed = shadow.pairs - shadow.disagreed
+    assert f"<b>{agreed / 600:.1%}</b> of 600 texts got the same label" in section
+    assert "Copies not sent because too many were under way: 4." in section
+    assert f"Prediction ids of {600 - agreed} disagreements" in section
+    assert section.count("9c3a9c3a-") == 600 - agreed
+    assert "Longer than 1.25 times for the same text" in section
+
+
+def test_a_failed_shadow_stops_the_release(tmp_path: Path) -> None:
+    made = made_up_evidence.evidence(tmp_path)
+    assert made.shadow is not None
+    failed = made.model_copy(update={"shadow": made.shadow.model_copy(update={"verdict": "failed", "reason": "it crashed"})})
+    assert failed.verdict == "failed"
+    assert "Shadow" in headline(failed).partition("stop it: ")[2]
+
+
+def test_a_skipped_shadow_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    first = made_up_evidence.evidence(tmp_path, first_release=True)
+    assert "shadow" not in {gate.name for gate in first.all_gates}
+    assert "Skipped: there is no champion yet whose requests could be mirrored." in render(first, draw(first))
+    assert "Shadow: skipped: there is no champion yet" in summary_markdown(first)

@@ -186,6 +186,19 @@ def test_a_target_that_does_not_answer_for_long_ends_the_run_and_the_candidate_i
     assert left(world) == ("old", None, Split())
 
 
+def test_a_signal_that_ends_the_run_takes_the_candidate_off(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    def wait(_: float) -> None:
+        assert left(world) == ("old", NEW.release, Split(shadow=50))
+        raise KeyboardInterrupt
+
+    world.wait = wait  # type: ignore[method-assign]  # the signal comes while time passes
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    assert left(world) == ("old", None, Split())
+
+
 def test_the_same_run_finds_its_report_again_and_another_run_begins_anew(tmp_path: Path) -> None:
     world = World(tmp_path)
     first = world.run()
