@@ -121,7 +121,8 @@ def beyond(policy: AutoRollback, ours: Tally, theirs: Tally) -> NDArray[np.bool_
         (mix > policy.max_label_share_change).any(-1),
         np.abs(abstained - usual_abstained) > policy.max_abstention_change,
         doubts - usual_doubts > policy.max_confidence_drop,
-        ours.corrected / ours.heard.clip(1) > theirs.corrected / theirs.heard.clip(1) + policy.max_correction_rate_increase,
+        (ours.corrected / ours.heard.clip(1) > theirs.corrected / theirs.heard.clip(1) + policy.max_correction_rate_increase)
+        & (ours.heard >= policy.min_requests),
     ]
     return np.any(found, axis=0) & (ours.requests >= policy.min_requests)
 

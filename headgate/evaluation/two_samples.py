@@ -15,21 +15,21 @@ ROUNDING = 12  # digits; sums of equal values differ beyond
 
 
 class Sums(NamedTuple):
-    """Count, sum and sum of squares of a sample."""
+    """Size, sum and sum of squares of a sample."""
 
-    count: int
+    size: int
     total: float
     squares: float
 
     @property
     def mean(self) -> float:
         """Their mean."""
-        return self.total / self.count
+        return self.total / self.size
 
     @property
     def deviation(self) -> float:
-        """Their standard deviation, with count - 1."""
-        return sqrt(max(self.squares - self.total * self.mean, 0.0) / (self.count - 1))
+        """Their standard deviation, with size - 1."""
+        return sqrt(max(self.squares - self.total * self.mean, 0.0) / (self.size - 1))
 
 
 class Difference(NamedTuple):
@@ -66,12 +66,12 @@ def wilson(hits: int, of: int, level: float) -> tuple[float, float]:
 def means_apart(sample: Sums, other: Sums, level: float) -> Difference:
     """The difference of two means (Welch 1947): variances need not be equal. Both samples hold two at least."""
     apart = round(sample.mean - other.mean, ROUNDING)
-    parts = [one.deviation**2 / one.count for one in (sample, other)]
+    parts = [one.deviation**2 / one.size for one in (sample, other)]
     if sum(parts) < 10.0**-ROUNDING:
         return Difference(apart, apart, apart, 0.0 if apart else 1.0)
-    freedom = sum(parts) ** 2 / sum(part**2 / (one.count - 1) for part, one in zip(parts, (sample, other), strict=True))
+    freedom = sum(parts) ** 2 / sum(part**2 / (one.size - 1) for part, one in zip(parts, (sample, other), strict=True))
     spread = float(student.ppf((1 + level) / 2, freedom)) * sqrt(sum(parts))
-    told = ttest_ind_from_stats(sample.mean, sample.deviation, sample.count, other.mean, other.deviation, other.count, equal_var=False)
+    told = ttest_ind_from_stats(sample.mean, sample.deviation, sample.size, other.mean, other.deviation, other.size, equal_var=False)
     return Difference(apart, apart - spread, apart + spread, float(told.pvalue))
 
 

@@ -58,7 +58,7 @@ def _metrics(ours: Counts, theirs: Counts) -> Iterator[tuple[str, tuple[Shares |
 def _too_little(ours: Shares | Sums, theirs: Shares | Sums) -> str:
     """Why two samples cannot be compared; empty where they can."""
     for cohort, one in (("challenger", ours), ("champion", theirs)):
-        number, wanted = (one.count, 2) if isinstance(one, Sums) else (one[1], 1)
+        number, wanted = (one.size, 2) if isinstance(one, Sums) else (one[1], 1)
         if number < wanted:
             return f"expected {wanted} observations of the {cohort} at least, found {number}"
     return ""
@@ -81,16 +81,18 @@ def _compared(metric: str, ours: Shares | Sums, theirs: Shares | Sums, test: ABT
 
 
 def _difference(ours: Shares | Sums, theirs: Shares | Sums, level: float) -> tuple[Difference, float | None]:
+    """The difference, and what could have been seen, of shares."""
     if isinstance(ours, Sums) and isinstance(theirs, Sums):
         return means_apart(ours, theirs, level), None
-    (hits, of), (other_hits, other_of) = ours[:2], theirs[:2]
-    share = (hits + other_hits) / (of + other_of)
-    return shares_apart(int(hits), int(of), int(other_hits), int(other_of), level), detectable(share, int(of), int(other_of), level)
+    assert not isinstance(ours, Sums)
+    assert not isinstance(theirs, Sums)
+    share = (ours[0] + theirs[0]) / (ours[1] + theirs[1])
+    return shares_apart(*ours, *theirs, level), detectable(share, ours[1], theirs[1], level)
 
 
 def _side(one: Shares | Sums) -> Side:
     if isinstance(one, Sums):
-        return Side(value=one.mean, of=one.count)
+        return Side(value=one.mean, of=one.size)
     return Side(value=one[0] / one[1], of=one[1], hits=one[0])
 
 

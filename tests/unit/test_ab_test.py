@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_release import RELEASE
+from made_up_release import RELEASE, WITH_PAGE, keep
 from pydantic import ValidationError
 
 from deployments.answers import answers_between
@@ -18,7 +18,9 @@ from headgate.release.ab_test import ABReport
 from headgate.release.ab_test_counts import Counted, Pair, count, text_key
 from headgate.release.ab_test_page import keep_report, render
 from headgate.release.ab_test_report import ab_report
+from headgate.release.asking_again import ask_again
 from headgate.release.observation import Answers
+from headgate.release.record import folder
 from headgate.release.rollout import ab_test_folder
 from headgate.settings import ABTest, Stage
 from stack.gateway import _READABLE
@@ -60,7 +62,7 @@ def test_answers_are_counted_by_cohort_and_outcome() -> None:
     ours, theirs = found.cohorts["challenger"], found.cohorts["champion"]
     assert (ours.requests, ours.answered, ours.failed, ours.abstained, ours.read) == (7, 3, 4, 1, 2)
     assert (ours.corrected, ours.confirmed, ours.judged, ours.labels) == (1, 1, 2, {"yes": 1, "no": 1})
-    assert (ours.scores.count, ours.scores.mean, ours.scores.squares) == (2, 0.75, 1.25)
+    assert (ours.scores.size, ours.scores.mean, ours.scores.squares) == (2, 0.75, 1.25)
     assert (theirs.requests, theirs.corrected, theirs.confirmed) == (1, 0, 0)
 
 
@@ -193,6 +195,16 @@ def test_the_page_lies_under_the_releases_evidence_by_its_digest_and_the_gateway
     assert hashlib.sha256(lake.read(ended.page)).hexdigest() == ended.digest
     kept = lake.read(ended.page.replace("index.html", "report.json"))
     assert ABReport.model_validate_json(kept) == found
+
+
+def test_a_new_gate_run_over_an_undecided_test_brings_its_page_along(tmp_path: Path) -> None:
+    lake = FolderLake(tmp_path)
+    keep(lake, WITH_PAGE)
+    lake.put_if_absent(f"{folder(WITH_PAGE.id)}/evidence/summary.md", b"summary")
+    ended = keep_report(lake, judged((160, 40), (300, 100)).model_copy(update={"release": WITH_PAGE.id}))
+    asked = ask_again(lake, WITH_PAGE, "production", f"inconclusive: A/B test: {ended.told}", None, None)
+    assert ended.page
+    assert lake.read(ended.page.replace(WITH_PAGE.id, asked.id)) == lake.read(ended.page)
 
 
 def test_the_page_shows_every_number_and_how_it_may_be_read() -> None:
