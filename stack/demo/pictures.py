@@ -21,7 +21,7 @@ def traffic_picture(requests: Sequence[Request], acts: Sequence[ActRecord], name
     """Data URIs in both themes, as the evidence page's parts show them."""
     both = {theme: png(traffic_figure(requests, acts, names, theme)) for theme in PALETTES}
     width = int.from_bytes(both["light"][16:20]) * PIXELS_PER_INCH // 150
-    uris = {theme: f"data:image/png;base64,{base64.b64encode(picture).decode()}" for theme, picture in both.items()}
+    uris: dict[str, Any] = {theme: f"data:image/png;base64,{base64.b64encode(picture).decode()}" for theme, picture in both.items()}
     return {"shows": "Latency and share by release of every request", "width": width, **uris}
 
 
