@@ -2,7 +2,6 @@
 
 from prefect import flow
 
-from headgate.monitoring.calibrated_drift import slices_of
 from tasks.feedback import announce_corrections, collect_corrections, fill_queue, report_feedback, watched_models
 from tasks.watching_production import look_at_traffic, queue_drifted, show_traffic, tell_alarms
 
@@ -21,13 +20,11 @@ def watch_production(model: str | None = None) -> dict[str, int]:
         collected = collect_corrections(name)
         if collected.files:
             announce_corrections(collected)
-        slices = ()
         if traffic := look_at_traffic(name):
             tell_alarms(name)
             show_traffic(name, traffic)
             queue_drifted(name, traffic)
-            slices = slices_of(traffic.drifts)
-        filled = fill_queue(name, slices)
+        filled = fill_queue(name, traffic)
         report_feedback(collected, filled)
         landed[name] = sum(collected.landed.values())
     return landed

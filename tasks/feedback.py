@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
-from headgate.monitoring.calibrated_drift import Slice
+from headgate.monitoring.calibrated_drift import slices_of
 from headgate.monitoring.feedback import Collected, collect
 from headgate.monitoring.feedback_report import lines
 from headgate.monitoring.queueing import Filled, fill
+from headgate.monitoring.traffic import Traffic
 from headgate.settings import load_settings
 from tasks.announcing import announce_arrival
 from tasks.once import once_per_run
@@ -37,9 +38,10 @@ def announce_corrections(collected: Collected) -> None:
 
 
 @once_per_run("fill queue")
-def fill_queue(model: str, slices: tuple[Slice, ...] = ()) -> Filled:
-    """Put what annotators should label next into the queue, and take out what they labelled. slices: what grew in the traffic."""
-    drifted = in_slices(slices) if slices else None
+def fill_queue(model: str, traffic: Traffic | None = None) -> Filled:
+    """Put what annotators should label next into the queue, slices that grew in the traffic too, and take out what they labelled."""
+    slices = slices_of(traffic.drifts) if traffic else ()
+    drifted = in_slices(slices, traffic.start) if traffic and slices else None
     return fill(the_lake(), model, load_settings().model(model), datetime.now(UTC), drifted)
 
 

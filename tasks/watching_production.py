@@ -9,11 +9,11 @@ from prefect.logging import get_run_logger
 from headgate.errors import BadSettings, Unavailable
 from headgate.lake import Lake
 from headgate.model.language import language_of
-from headgate.monitoring.alarms import Alarm, alarm_words, changed, keep_alarm, mark_told, newest_alarms, untold
+from headgate.monitoring.alarms import Alarm, Way, alarm_words, changed, keep_alarm, mark_told, newest_alarms, untold
 from headgate.monitoring.calibrated_drift import Slice, slices_of
 from headgate.monitoring.history import history
 from headgate.monitoring.hours import bins_of
-from headgate.monitoring.prediction_log import Prediction
+from headgate.monitoring.prediction_log import Prediction, predicted_at
 from headgate.monitoring.queueing import Drifted, queue_slice
 from headgate.monitoring.traffic import Traffic
 from headgate.monitoring.trends import trends
@@ -50,7 +50,7 @@ def look_at_traffic(model: str) -> Traffic | None:
 
 def _standing(lake: Lake, found: Traffic) -> Alarm | None:
     """The alarm as it is after this look, kept where it changed."""
-    last = (newest_alarms(lake, found.model, 1) or [None])[-1]
+    last = next(reversed(newest_alarms(lake, found.model, 1)), None)
     new = changed(last, found, load_settings().model(found.model).watch)
     return keep_alarm(lake, new) if new else last
 
@@ -62,14 +62,16 @@ def queue_drifted(model: str, found: Traffic) -> int:
     if not slices:
         return 0
     settings = load_settings().model(model)
-    return queue_slice(the_lake(), model, settings, datetime.now(UTC), in_slices(slices), found.start, found.end)
+    return queue_slice(the_lake(), model, settings, datetime.now(UTC), in_slices(slices, found.start), found.start, found.end)
 
 
-def in_slices(slices: Sequence[Slice]) -> Drifted:
-    """Whether an answer lies in one of the slices that grew."""
+def in_slices(slices: Sequence[Slice], since: datetime) -> Drifted:
+    """Whether an answer was given since a moment and lies in one of the slices that grew."""
     languages = language_of if any(part.column == "language" for part in slices) else None
 
     def holds(answer: Prediction) -> bool:
+        if predicted_at(answer.prediction_id) < since:
+            return False
         found = bins_of(answer, languages)
         return any(
             part.holds(found[part.column] if part.name is not None else float(found[part.column]))
@@ -92,28 +94,30 @@ def show_traffic(model: str, found: Traffic) -> None:
 def tell_alarms(model: str) -> int:
     """Tell what was not told yet: as an event, and to the webhook if there is one. What cannot be told now is told by the next run."""
     lake = the_lake()
-    told = _told(lambda: [_tell_event(lake, alarm, before) for alarm, before in untold(lake, model, "event")])
-    return told + _told(lambda: [_tell_webhook(lake, alarm, before) for alarm, before in untold(lake, model, "webhook")])
+    return _told(lake, model, "event", _tell_event) + _told(lake, model, "webhook", _tell_webhook)
 
 
-def _told(tell: Callable[[], list[None]]) -> int:
+def _told(lake: Lake, model: str, way: Way, tell: Callable[[Alarm, dict[str, str]], None]) -> int:
+    """Tell in one way, oldest first, and mark each; how many were told."""
+    found = 0
     try:
-        return len(tell())
+        for alarm, before in untold(lake, model, way):
+            tell(alarm, before)
+            mark_told(lake, alarm, way)
+            found += 1
     except (Unavailable, BadSettings) as fault:
         get_run_logger().warning("an alarm was not told, the next run tries again: %s", fault)
-        return 0
+    return found
 
 
-def _tell_event(lake: Lake, alarm: Alarm, before: dict[str, str]) -> None:
+def _tell_event(alarm: Alarm, before: dict[str, str]) -> None:
     words = alarm_words(alarm, before)
     (get_run_logger().error if alarm.reasons else get_run_logger().info)("%s", words)
     payload = {"model": alarm.model, "release": alarm.release, "reasons": alarm.reasons, "words": words, "page": watch_url(alarm.model)}
     name = ALARM if alarm.reasons else CLEARED
     emit_confirmed(name, f"headgate.model.{alarm.model}", payload, key=f"{alarm.model}/{alarm.name}/{alarm.at.isoformat()}")
-    mark_told(lake, alarm, "event")
 
 
-def _tell_webhook(lake: Lake, alarm: Alarm, before: dict[str, str]) -> None:
+def _tell_webhook(alarm: Alarm, before: dict[str, str]) -> None:
     if send(load_settings().notice, watch_text(alarm_words(alarm, before), watch_url(alarm.model))):
         get_run_logger().info("told the webhook of alarm %s", alarm.name)
-    mark_told(lake, alarm, "webhook")

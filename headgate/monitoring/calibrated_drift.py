@@ -27,7 +27,7 @@ from headgate.record import Record
 
 Floats = NDArray[np.float64]
 Draws = tuple[Floats, Floats]
-BLOCKS, DRAWS, MOST_DRAWS = 4, 4_999, 49_999
+BLOCKS, DRAWS, MOST_DRAWS, WHOLE_DRAWS = 4, 4_999, 49_999, 999
 EMBEDDING = "embedding"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -109,7 +109,7 @@ def _block(number: int, hours: list[Hour]) -> Block:
             for name, rows in found.items():
                 into[name] = into.get(name, 0) + rows
     sums = [hour.feature_sum for hour in hours if hour.embedded]
-    features = np.sum(np.stack([one for one in sums if one is not None]), axis=0, dtype=np.float64) if sums else None
+    features: Floats | None = np.stack([one for one in sums if one is not None]).astype(np.float64).sum(axis=0) if sums else None
     return Block(number, dict(counts), sum(hour.embedded for hour in hours), features)
 
 
@@ -203,12 +203,16 @@ def _both(history: Sequence[Block], window: Sequence[Block], column: str) -> tup
 def _distances(column: str, history: Sequence[Block], window: Sequence[Block], draws: int, share: float) -> tuple[float, Floats]:
     """The window's distance from the history, and those of the drawn ones, (draws,); the same blocks are drawn for all columns."""
     few = _few(len(history) // BLOCKS, share)
-    drawn = _draw([block.place for block in history], np.random.default_rng(window[-1].number), draws)
-    if column == EMBEDDING:
-        distance, null = _of_embeddings(history, window, drawn)
-        return distance, null * few**2
-    distance, null = _of_counts(column, history, window, drawn)
-    return distance, null * few
+    generator = np.random.default_rng(window[-1].number)
+    distance, null = _of(column, history, window, _draw([block.place for block in history], generator, draws))
+    whole = _of(column, history, window, _draw_whole(len(history) // BLOCKS, generator))[1]
+    power = 1 if column == EMBEDDING else 2  # discrepancies are squared already
+    days = max(1.0, float((np.abs(whole) ** power).mean()) / max(1e-12, float((np.abs(null) ** power).mean())))
+    return distance, null * (few**2 * days if column == EMBEDDING else few * np.sqrt(days))
+
+
+def _of(column: str, history: Sequence[Block], window: Sequence[Block], drawn: Draws) -> tuple[float, Floats]:
+    return _of_embeddings(history, window, drawn) if column == EMBEDDING else _of_counts(column, history, window, drawn)
 
 
 def _few(windows: int, share: float) -> float:
@@ -226,6 +230,13 @@ def _draw(places: Sequence[int], generator: np.random.Generator, draws: int) -> 
         references[:, blocks] = generator.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=draws)
         windows[rows, generator.choice(blocks, draws)] = 1
     return references, windows
+
+
+def _draw_whole(windows: int, generator: np.random.Generator) -> Draws:
+    """The same of windows that are drawn whole: what they show more than drawn blocks do is how much whole days differ."""
+    references = generator.multinomial(windows, np.full(windows, 1 / windows), size=WHOLE_DRAWS)
+    drawn = np.eye(windows)[generator.integers(windows, size=WHOLE_DRAWS)]
+    return np.repeat(references, BLOCKS, axis=1).astype(float), np.repeat(drawn, BLOCKS, axis=1)
 
 
 def _of_counts(column: str, history: Sequence[Block], window: Sequence[Block], drawn: Draws) -> tuple[float, Floats]:

@@ -8,6 +8,7 @@ import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from headgate.evaluation.pictures import PALETTES, Palette, Theme
@@ -88,8 +89,9 @@ def trends_figure(found: Trends, window: tuple[datetime, datetime], theme: Theme
     figure = Figure(figsize=(3.1 * ACROSS, 1.75 * down + 0.3), facecolor=colours.paper, layout="constrained")
     axes = figure.subplots(down, ACROSS, squeeze=False, sharex=True).ravel()
     times = [step.at for step in found.steps]
-    for one, (title, values, is_share) in zip(axes, panels, strict=False):
+    for number, (one, (title, values, is_share)) in enumerate(zip(axes, panels, strict=False)):
         _draw(one, title, times, values, is_share, window, colours)
+        one.tick_params(labelbottom=number + ACROSS >= len(panels))  # where no panel is below
     for one in axes[len(panels) :]:
         one.set_visible(False)
     return figure
@@ -126,10 +128,11 @@ def _draw(
     axes.tick_params(colors=colours.faint, labelsize=7)
     axes.grid(color=colours.line, linewidth=0.6)
     highest = float(np.nanmax(values, initial=0.0, where=~np.isnan(values)))
-    axes.set_ylim(0, max(1.15 * highest, 0.01 if is_share else 1.0))
+    axes.set_ylim(0, max(1.15 * highest, 0.05 if is_share else 1.0))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
     if is_share:
         axes.yaxis.set_major_formatter("{x:.0%}")
-    locator = mdates.AutoDateLocator(maxticks=5)
+    locator = mdates.AutoDateLocator(maxticks=5)  # type: ignore[no-untyped-call]  # matplotlib types it not yet
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # as above
     axes.xaxis.get_offset_text().set(color=colours.faint, size=7)

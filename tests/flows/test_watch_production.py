@@ -98,15 +98,17 @@ def test_drift_is_shown_told_once_as_an_event_and_its_texts_are_queued(tmp_path:
         asked = {"filter": {"event": {"name": ["headgate.monitoring.alarm"]}}}
         events = api.request("POST", "/events/filter", json=asked).json()["events"]
     assert [event["payload"]["model"] for event in events] == ["replies"], "the second run has nothing new to tell"
-    assert list(events[0]["payload"]["reasons"]) == ["characters"]
+    assert list(events[0]["payload"]["reasons"]) == ["characters", "language"], "short texts have no sure language"
     assert len(found) == 2
     assert "**characters**: texts of" in str(found[0])
     page = lake.read("watching/replies/report/index.html").decode()
     assert "drifted" in page
-    assert str(status_of(lake, "replies")).split(": ")[1].startswith("ALARM (characters)")
+    assert str(status_of(lake, "replies")).split(": ")[1].startswith("ALARM (characters, language)")
     queue = Queue(lake, "replies").rows("open")
     assert len(queue) > 20
     assert {row.reason for row in queue} == {"drifted_slice"}
+    assert all(row.text.startswith("Thank you") for row in queue)
+    assert len(queue) <= 32 * 5, "none from before the window"
     load_settings.cache_clear()
 
 
