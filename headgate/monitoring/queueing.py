@@ -24,6 +24,7 @@ from headgate.model.filters import normalise
 from headgate.monitoring.feedback_ledger import COUNTED, Entry, Ledger
 from headgate.monitoring.prediction_log import Prediction, keep_offsets, new_lines, predicted_at, prediction_of, read_offsets
 from headgate.record import Record
+from headgate.serving.identifiers import is_prediction_id
 from headgate.settings import ModelSettings
 from headgate.settings import Queue as QueueSettings
 
@@ -89,7 +90,8 @@ def queue_slice(lake: Lake, model: str, settings: ModelSettings, now: datetime, 
     """
     days = max(1, (now.date() - start.date()).days)
     lines, _ = new_lines(lake, "predictions", model, {}, now.date(), days)
-    answers = [prediction_of(line) for line in lines if start <= predicted_at(line["prediction_id"]) < end]
+    known = [line for line in lines if is_prediction_id(str(line.get("prediction_id")))]
+    answers = [prediction_of(line) for line in known if start <= predicted_at(line["prediction_id"]) < end]
     slice_of = [
         answer for answer in answers if not is_own(answer) and answer.text is not None and answer.outcome != "skipped" and drifted(answer)
     ]
