@@ -46,7 +46,8 @@ def _by_request(lines: Any) -> dict[str, list[Answer]]:
 
 
 def _answer(line: dict[str, Any]) -> Answer:
-    return Answer(line["prediction_id"], line["label"], line["outcome"], line["latency_ms"], line.get("cached", False))
+    second = int(datetime.fromisoformat(line["ts"]).timestamp())
+    return Answer(line["prediction_id"], line["label"], line["outcome"], line["latency_ms"], line.get("cached", False), second)
 
 
 def _paired(originals: list[Answer], copies: list[Answer]) -> list[Pair]:

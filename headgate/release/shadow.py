@@ -6,7 +6,7 @@ at as often as one likes (`sequential`), and all metrics share the policy's chan
 shown and decides nothing: a better model has to disagree.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import exp, log
 from typing import NamedTuple
@@ -140,7 +140,7 @@ def judged(rollback: AutoRollback, load: LoadTest, seen: Mirrored) -> tuple[Find
         ),
         _finding("error_rate_increase", *rates, rollback.max_error_rate_increase, "more", more, needed),
     ]
-    found.append(_slower_together(pairs, load, needed))
+    found.append(_slow_seconds(pairs, load, needed))
     for name, quantile, ratio in (("p95_ms", 0.95, load.max_p95_ratio), ("p99_ms", 0.99, load.max_p99_ratio)):
         mine, champions = (percentile([answer.latency_ms for answer in side], quantile) for side in _sides(pairs))
         limit = allowed_ratio(ratio, champions, load.latency_allowance_ms)
@@ -148,15 +148,18 @@ def judged(rollback: AutoRollback, load: LoadTest, seen: Mirrored) -> tuple[Find
     return tuple(found)
 
 
-def _slower_together(pairs: Sequence[Pair], load: LoadTest, needed: float) -> Finding:
-    """Whether the challenger takes longer than allowed for more than half of the very same texts: a sign test, which few pairs settle."""
-    late = sum(
-        pair.challenger.latency_ms
-        > max(load.max_p50_ratio * pair.champion.latency_ms, pair.champion.latency_ms + load.latency_allowance_ms)
-        for pair in pairs
-    )
-    name = f"longer than {load.max_p50_ratio:g} times for the same text"
-    return _finding(name, late / len(pairs) if pairs else None, None, 0.5, "share", above(late, len(pairs), 0.5), needed)
+def _slow_seconds(pairs: Sequence[Pair], load: LoadTest, needed: float) -> Finding:
+    """Whether there are more seconds than not in which the challenger took longer than allowed for most of the very same texts.
+
+    A sign test over seconds, not over texts: what slows one process down lasts a while, so neighbours in time are no independent trials.
+    """
+    late: dict[int, list[bool]] = defaultdict(list)
+    for pair in pairs:
+        allowed = max(load.max_p50_ratio * pair.champion.latency_ms, pair.champion.latency_ms + load.latency_allowance_ms)
+        late[pair.champion.second].append(pair.challenger.latency_ms > allowed)
+    slow, seconds = sum(2 * sum(of_second) > len(of_second) for of_second in late.values()), len(late)
+    name = f"seconds in which the same texts took longer than {load.max_p50_ratio:g} times"
+    return _finding(name, slow / seconds if seconds else None, None, 0.5, "share", above(slow, seconds, 0.5), needed)
 
 
 def allowed_ratio(ratio: float, champion_ms: float | None, allowance_ms: float) -> float:

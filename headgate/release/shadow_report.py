@@ -15,13 +15,14 @@ SKIPPED = "(skipped)"  # stands for a label where a filter left the text out
 
 
 class Answer(NamedTuple):
-    """One answer to one text. latency_ms: from the request's arrival at the model's server to its answer."""
+    """One answer to one text. latency_ms: from the request's arrival at the model's server to its answer; second: when, since 1970."""
 
     prediction_id: str
     label: str | None
     outcome: str
     latency_ms: float
     cached: bool
+    second: int = 0
 
     @property
     def said(self) -> str:

@@ -275,7 +275,7 @@ def shadow(labels: Sequence[str] = LABELS, rows: int = 600) -> ShadowReport:
     other = [one if rng.random() < 0.9 else str(rng.choice(labels)) for one in said]
     took, took_other = 4 + rng.gamma(2, 4, rows), 4.5 + rng.gamma(2, 4, rows)
     pairs = tuple(
-        Pair(Answer(f"0f1e2d3c-{i:026}", a, "scored", x, False), Answer(f"9c3a9c3a-{i:026}", b, "scored", y, False))
+        Pair(Answer(f"0f1e2d3c-{i:026}", a, "scored", x, False, i // 5), Answer(f"9c3a9c3a-{i:026}", b, "scored", y, False))
         for i, (a, b, x, y) in enumerate(zip(said, other, took.tolist(), took_other.tolist(), strict=True))
     )
     limits = Limits(Shadow(sampling_percentage=20, min_requests=500), AutoRollback(), LoadTest())

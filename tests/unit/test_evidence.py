@@ -251,7 +251,7 @@ def test_the_shadow_is_a_gate_with_its_agreement_and_prediction_ids(page: str) -
     assert "Copies not sent because too many were under way: 4." in section
     assert f"Prediction ids of {600 - agreed} disagreements" in section
     assert section.count("9c3a9c3a-") == 600 - agreed
-    assert "Longer than 1.25 times for the same text" in section
+    assert "Seconds in which the same texts took longer than 1.25 times" in section
 
 
 def test_a_failed_shadow_stops_the_release(tmp_path: Path) -> None:
