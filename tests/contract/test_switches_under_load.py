@@ -33,7 +33,7 @@ def test_no_request_fails_through_any_switch(bundle: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(out.read_text())
     told, names = found["ratios"], [row["name"] for row in found["rows"]]
-    assert (told["failed_requests"], told["load_covered_all"], told["requests"]) == (0, True, 50 * 90)
+    assert (told["failed_requests"], told["load_covered_all"], told["requests"]) == (0, True, 40 * 80)
     assert names == [
         "deploy beside the champion",
         "shift 10%",
