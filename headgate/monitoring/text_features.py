@@ -45,8 +45,8 @@ def embeddings(texts: Sequence[str]) -> NDArray[np.float64]:
         tokens[row, : len(found)], mask[row, : len(found)] = torch.tensor(found), 1
     with torch.inference_mode():
         hidden: NDArray[np.float64] = network.embed(tokens, mask).numpy().astype(np.float64)
-    found: NDArray[np.float64] = hidden / np.linalg.norm(hidden, axis=1, keepdims=True).clip(1e-9)
-    return found
+    unit: NDArray[np.float64] = hidden / np.linalg.norm(hidden, axis=1, keepdims=True).clip(1e-9)
+    return unit
 
 
 @cache
