@@ -26,7 +26,7 @@ min_coverage = 0.50
 [models.{name}.rollout.shadow]
 sampling_percentage = 100
 min_requests = 100   # short, as the canary below (docs/shadow.md)
-max_duration_s = 90
+max_duration_s = 180
 
 [[models.{name}.rollout.stages]]
 environment = "production"
