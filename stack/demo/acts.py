@@ -49,7 +49,10 @@ def annotations_arrive(scene: Scene) -> Facts:
         lambda: next((one for one in scene.trainings() if one.training.data_version == 1), None),
     ).training
     scene.say(f"training {training.number} was set off by {training.started_by}: {training.reason}")
-    scene.headgate("run", "--model", MODEL, expect=(0, 1))
+    scene.wait(
+        f"the end of training {training.number}",
+        lambda: next((one for one in scene.trainings() if one.training.number == training.number and not one.open), None),
+    )
     release = _passed(scene, training.candidate)
     scene.expect(scene.live().release == before, f"champion {before[:12]} until a person approves", scene.live().release[:12])
     scene.say(f"release {release.id[:12]} passed its tests, and waits: {quality_of(scene.lake, release.id)}")
