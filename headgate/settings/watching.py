@@ -22,7 +22,7 @@ class Watch(Section):
         lt=0.5,
         description="of windows in which nothing changed, so many may raise an alarm; four end in a window's time",
     )
-    min_psi: float = Field(0.05, ge=0, description="a smaller change (PSI) is no alarm, however certain it is")
+    min_psi: float = Field(0.02, ge=0, description="a smaller change (PSI) is no alarm, however certain it is")
     max_accuracy_drop: Share = Field(0.05, description="fall of the estimated accuracy that is an alarm")
     min_corrections: Positive = Field(20, description="corrections that contradict an answer; fewer in a window are no alarm")
     embed_per_look: int = Field(32, ge=0, le=1_000, description="texts of an hour that one look embeds; 0: none")
