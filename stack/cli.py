@@ -271,7 +271,7 @@ def demo(
     """Tell the story of a few releases on real parts, and write it on one page: docs/demo.md.
 
     A first release; annotations that set off a training; a better model that goes live; a poisoned batch, a worse model and a slow
-    one that are stopped, each at another gate; a rollback by hand. Under ten minutes on two idle cores. A demo that was cut off
+    one that are stopped, each at another gate; a rollback by hand. Some ten minutes on two idle cores. A demo that was cut off
     goes on with the act it was in when it is run again; one that came to its end starts from nothing.
 
     \b
