@@ -53,7 +53,8 @@ def render_rbac(namespace: str, account: str, account_namespace: str | None) -> 
 def as_yaml(found: Sequence[Manifest], workload: Workload | None = None) -> str:
     """One document an object, with where it came from first."""
     about = f"# release {workload.release}\n# bundle sha256:{workload.bundle_digest}\n" if workload else ""
-    return about + yaml.safe_dump_all(found, sort_keys=False, explicit_start=True, width=1_000)
+    documents: str = yaml.safe_dump_all(found, sort_keys=False, explicit_start=True, width=1_000)
+    return about + documents
 
 
 def _workload(release_id: str, place: Place) -> Workload:

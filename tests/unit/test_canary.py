@@ -173,8 +173,8 @@ def test_a_quantile_is_the_bound_that_holds_it():
 
 def test_what_was_not_seen_is_in_no_doubt():
     seen = [Observation(cohort=name, window_s=1, requests=100, labels={"a": 100}) for name in ("champion", "challenger")]
-    for given in ([], seen):
-        verdicts = {one.metric: one.verdict for one in analyse(POLICY, given, 1).findings}
+    for observed in ([], seen):
+        verdicts = {one.metric: one.verdict for one in analyse(POLICY, observed, 1).findings}
         assert verdicts.pop("correction_rate") == "no data"
         assert set(verdicts.values()) == {"within limits"}
 
