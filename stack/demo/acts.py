@@ -99,10 +99,10 @@ def poisoned_batch(scene: Scene) -> Facts:
 
 
 def worse_model(scene: Scene) -> Facts:
-    """One switch of the training, turned in good faith, makes a model that the regression test stops."""
+    """A shorter training, chosen in good faith, makes a model that the regression test stops."""
     before = scene.live().release
     scene.place.set_settings(worse_settings())
-    scene.say(f"somebody sets {WORSE[1]} in headgate.toml, for a smaller model (planted)")
+    scene.say(f"somebody sets {WORSE[1].replace(chr(10), ' and ')} in headgate.toml, for a shorter training (planted)")
     scene.headgate("run", "--model", MODEL, expect=(1,))
     release = _newest(scene)
     why = _stopped(scene, release)

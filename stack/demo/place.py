@@ -12,7 +12,7 @@ from headgate.lake import Lake, open_lake
 MODEL = "replies"
 EXAMPLES = Path("examples") / "demo"
 _OWN = ("PREFECT_", "MLFLOW_", "HEADGATE_")
-WORSE = ('lexical = "on"', 'lexical = "off"')
+WORSE = ('method = "fine-tune"\nlexical = "on"', 'method = "linear-head"\nlexical = "off"')
 FILTER = f"""
 [models.{MODEL}.bundle]
 private_packages = ["{(EXAMPLES / "account_filter").as_posix()}"]
@@ -89,7 +89,7 @@ def plain_settings() -> str:
 
 
 def worse_settings() -> str:
-    """The same with one switch of the training turned, which makes the model much worse."""
+    """The same with a shorter training, which makes the model much worse."""
     return plain_settings().replace(*WORSE)
 
 

@@ -107,7 +107,7 @@ def test_the_planted_settings_are_settings_and_differ_from_the_plain_ones(tmp_pa
         found.append(load_settings().model(MODEL))
     load_settings.cache_clear()
     plain, worse, slow = found
-    assert (plain.train.lexical, worse.train.lexical) == ("on", "off")
+    assert [(one.train.method, one.train.lexical) for one in (plain, worse)] == [("fine-tune", "on"), ("linear-head", "off")]
     assert [one.class_name for one in slow.filters.custom] == ["account_filter:KeyAccounts"]
     assert slow.train == plain.train
     assert [stage.environment for stage in plain.rollout.stages] == ["pre-production", "production"]
