@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+RATE_PER_S, SECONDS = 80, 90
 SWITCHES = Path(__file__).parents[2] / "benchmarks" / "switches.py"
 
 
@@ -21,9 +22,9 @@ def test_no_request_fails_through_any_switch(bundle: Path, tmp_path: Path) -> No
         "--bundle",
         str(bundle),
         "--rate",
-        "80",
+        str(RATE_PER_S),
         "--seconds",
-        "70",
+        str(SECONDS),
         "--calm",
         "0.5",
         "--json",
@@ -33,7 +34,7 @@ def test_no_request_fails_through_any_switch(bundle: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(out.read_text())
     told, names = found["ratios"], [row["name"] for row in found["rows"]]
-    assert (told["failed_requests"], told["load_covered_all"], told["requests"]) == (0, True, 40 * 80)
+    assert (told["failed_requests"], told["load_covered_all"], told["requests"]) == (0, True, RATE_PER_S * SECONDS)
     assert names == [
         "deploy beside the champion",
         "shift 10%",
