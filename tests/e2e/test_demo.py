@@ -18,7 +18,7 @@ from stack.demo.observed import Told, releases_of, rolled_back
 from stack.demo.record import Story
 from stack.demo.traffic import read_log
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.demo, pytest.mark.timeout(3600)]
 CHECKOUT = Path(__file__).parents[2]
 
 
