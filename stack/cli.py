@@ -218,8 +218,11 @@ def rollback(
 ) -> None:
     """Put an earlier release back everywhere, and prove that it answers.
 
+    While another release is rolled out beside the champion, --to says which is meant: the champion itself ends the rollout.
+
     \b
     headgate rollback --reason "wrong labels for Dutch replies"
+    headgate rollback --to 3f9ac1 --reason "ends the A/B test"
     """
     connect_to_stack()
     from stack.whole_chain import roll_back

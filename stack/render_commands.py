@@ -23,7 +23,8 @@ Callers = Annotated[
     typer.Option("--caller", help="namespace that may reach the pods; several times; none: all of the cluster", show_default=False),
 ]
 Rate = Annotated[
-    float, typer.Option("--rate-per-s", min=0, help="requests a second to be ready for; sets the number of pods by the load test")
+    float,
+    typer.Option("--rate-per-s", min=0, max=1_000_000, help="requests a second to be ready for; the load test tells the pods"),
 ]
 
 

@@ -28,9 +28,16 @@ from stack.summary import closing_lines, how_to_approve
 from stack.terminal import ask_person
 from tasks.candidates import explain, newest_data, production
 from tasks.gate import judge_answer
-from tasks.places import evidence_url, the_lake
+from tasks.places import endpoint_name, evidence_url, target_named, the_lake
 
 Say = Callable[[str], None]
+
+
+class Answering(NamedTuple):
+    """A release that answers beside the champion, and where."""
+
+    release: str
+    environment: str
 
 
 class Approver(NamedTuple):
@@ -236,6 +243,8 @@ def retest(release_id: str, started_by: str, say: Say) -> int:
 def roll_back(model: str, who: str, why: str, to: str | None, say: Say) -> int:
     """Go back to an earlier release everywhere; the same command again, after it was cut off or failed, is the same rollback."""
     lake, settings = the_lake(), load_settings().model(model)
+    if not why.strip():
+        raise Refused("expected why the release goes back, found nothing; give --reason")
     before = champion(lake, model, production(settings))
     again = same_rollback(entries(lake), model, production(settings), who, why) if to is None else None
     if before and again and _proven_everywhere(model, again):
@@ -244,6 +253,12 @@ def roll_back(model: str, who: str, why: str, to: str | None, say: Say) -> int:
             f"{before.since:%Y-%m-%d %H:%M}; to go back from it as well, give another reason or --to RELEASE"
         )
         return 0
+    if before and to is None and not again and (under_way := _challenger(model)):
+        raise Refused(
+            f"{model}: release {under_way.release[:12]} is being rolled out in {under_way.environment}, beside the champion "
+            f"{before.release[:12]}; to end its rollout: headgate rollback --to {before.release[:12]} --reason ...; "
+            "to leave the champion as well, name an earlier release with --to"
+        )
     wanted = again or (resolve(lake, to) if to else (before.previous[0] if before and before.previous else None))
     if before is None or wanted is None:
         raise NotFound(f"{model}: expected an earlier release to go back to, found none")
@@ -251,6 +266,15 @@ def roll_back(model: str, who: str, why: str, to: str | None, say: Say) -> int:
     run = start_run("rollback_release", {"model": model, "who": who, "reason": why, "to": wanted}, key)
     follow(run, say)
     return _tell_rollback(model, wanted, run, say)
+
+
+def _challenger(model: str) -> Answering | None:
+    """A release that answers beside a champion in some stage; a shadow's candidate gives nobody an answer, and is no release yet."""
+    for stage in load_settings().model(model).rollout.stages:
+        found = target_named(stage.target).status(endpoint_name(model, stage.environment)).challenger
+        if found and not found.release.startswith("candidate-"):
+            return Answering(found.release, stage.environment)
+    return None
 
 
 def _proven_everywhere(model: str, release: str) -> bool:

@@ -1,6 +1,7 @@
 """The same release and policy for teams that run Argo Rollouts: a Rollout, its two Services and an AnalysisTemplate.
 
 Argo compares each look with a limit; it knows no sequential test, so how often a good release goes back grows with the number of looks.
+`min_requests`, `max_duration_s` and `ab_test` have no counterpart.
 Requests are shared out by its Gateway API plugin (`argoproj-labs/gatewayAPI`), through the endpoint's HTTPRoute.
 """
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from headgate.lake import Entry, Lake
 from headgate.monitoring.hours import Hour, merged
-from headgate.monitoring.prediction_log import MOST_BYTES, Offsets, Prediction, new_lines, prediction_of
+from headgate.monitoring.prediction_log import MOST_BYTES, Offsets, Prediction, new_lines, predicted_at, prediction_of
 from headgate.record import Record
 from headgate.serving.identifiers import is_prediction_id
 
@@ -69,12 +69,14 @@ def counted_hours(lake: Lake, model: str, first: date, last: date) -> list[Hour]
 
 def _readable(line: dict[str, Any]) -> list[Prediction]:
     """The prediction of a line, or none: one line that somebody else wrote must not end the watch."""
-    if not is_prediction_id(str(line.get("prediction_id"))):
+    name = str(line.get("prediction_id"))
+    if not is_prediction_id(name) or abs((predicted_at(name).date() - date.fromisoformat(_day_of(line["_origin"]))).days) > 1:
         return []
     try:
-        return [prediction_of(line)]
+        found = prediction_of(line)
     except ValidationError:
         return []
+    return [found] if (found.characters or 0) >= 0 and 0 <= (found.score or 0) <= 1 else []
 
 
 def _days(today: date, days: int) -> Iterable[str]:

@@ -119,7 +119,8 @@ def conclusion(policy: Shadow, seen: Mirrored, findings: Sequence[Finding], dura
         return "failed", "; ".join(map(str, failed))
     doubted = [one for one in findings if one.verdict == "in doubt"]
     if enough and not doubted:
-        return "passed", f"{answered:,} requests in {duration_s:.0f} s, no metric beyond its limit or in doubt"
+        cached = "" if uncached(seen.pairs) else "; latency was not compared: all texts were answered from a cache"
+        return "passed", f"{answered:,} requests in {duration_s:.0f} s, no metric beyond its limit or in doubt{cached}"
     why = f"in doubt: {'; '.join(map(str, doubted))}" if enough else f"{answered:,} of {policy.min_requests:,} requests answered by both"
     if duration_s < policy.max_duration_s:
         return None, why
@@ -131,8 +132,9 @@ def judged(rollback: AutoRollback, load: LoadTest, seen: Mirrored) -> tuple[Find
     pairs = uncached(seen.pairs)
     ours, theirs = counts([pair.challenger for pair in pairs]), counts([pair.champion for pair in pairs])
     calls = len(seen.pairs) + seen.errors
-    rates = seen.errors / calls if calls else None, seen.champion_errors / seen.champion_requests if seen.champion_requests else None
-    more = raised(seen.errors, calls, seen.champion_errors, seen.champion_requests, rollback.max_error_rate_increase)
+    asked = seen.champion_requests + seen.champion_errors
+    rates = seen.errors / calls if calls else None, seen.champion_errors / asked if asked else None
+    more = raised(seen.errors, calls, seen.champion_errors, asked, rollback.max_error_rate_increase)
     needed = log(METRICS / rollback.max_false_rollback_rate)
     found = [
         _finding(

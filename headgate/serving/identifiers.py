@@ -5,7 +5,7 @@ import re
 import time
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-PATTERN = rf"[0-9a-f]{{8}}-[0-7][{CROCKFORD}]{{25}}"
+PATTERN = rf"[0-9a-f]{{8}}-[0-6][{CROCKFORD}]{{25}}"  # a ULID may begin with 7, but no date holds the years from 9775 on
 RANDOM_CHARACTERS = 16
 MADE_AT_ONCE = 512
 

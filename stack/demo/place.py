@@ -74,12 +74,16 @@ class Place:
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(self.settings)
 
-    def forget(self) -> None:
-        """Remove the whole home; Refused where it is not an earlier demo's."""
-        if self.home.exists() and any(self.home.iterdir()) and not self.story.is_dir():
+    def require_own(self) -> None:
+        """Refused where the home is neither empty nor an earlier demo's."""
+        if self.home.exists() and any(self.home.iterdir()) and not (self.story / "begun.json").is_file():
             raise Refused(
                 f"{self.home}: expected an empty folder or the home of an earlier demo, found something else; give another --home"
             )
+
+    def forget(self) -> None:
+        """Remove the whole home; Refused where it is not an earlier demo's."""
+        self.require_own()
         shutil.rmtree(self.home, ignore_errors=True)
 
 

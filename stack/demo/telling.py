@@ -72,6 +72,7 @@ def _set_out(place: Place, again: bool, say: Say) -> tuple[Story, list[int]]:
 
 def _start_over(place: Place, story: Story, digest: str, why: str, say: Say) -> None:
     say(f"starts from nothing in {place.home}: {why}")
+    place.require_own()
     if place.settings.exists():
         Scene(place, _silent(place), lambda _: None, log=Path("/dev/null")).headgate("stop")
     place.forget()

@@ -69,6 +69,7 @@ def test_an_act_that_failed_is_replaced_when_it_is_told_again(tmp_path):
 
 def test_a_folder_that_is_no_home_of_a_demo_is_not_removed(tmp_path):
     (tmp_path / "thesis.txt").write_text("years")
+    (tmp_path / "story").mkdir()
     with pytest.raises(Refused) as refused:
         Place(tmp_path).forget()
     assert (

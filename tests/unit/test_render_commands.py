@@ -15,6 +15,7 @@ from headgate.release.record import Release, folder
 from headgate.serving.__main__ import _parser
 from headgate.settings import load_settings
 from stack.cli import app
+from stack.render import as_yaml
 
 IMAGE = f"registry.example/replies@sha256:{'9' * 64}"
 TOML = '[models.replies]\ndataset = "replies"\n[models.replies.serving]\nworkers = 3\n'
@@ -101,3 +102,24 @@ def test_an_image_that_is_not_the_releases_is_refused(release: Release, tmp_path
 def test_the_role_is_printed_without_a_lake() -> None:
     found = list(yaml.safe_load_all(run("rbac", "--namespace", "sales", "--account", "flows", "--account-namespace", "headgate")))
     assert [(one["kind"], one["metadata"]["namespace"]) for one in found] == [("Role", "sales"), ("RoleBinding", "sales")]
+
+
+@pytest.mark.parametrize("text", ["0589684422", "13778952e6", "5952132e92", "0x1", "n", "1.5", ".5", "-1", ""])
+def test_what_other_readers_take_for_a_number_is_quoted(text: str) -> None:
+    assert as_yaml([{"label": text}]) == f'---\nlabel: "{text}"\n'
+
+
+def test_names_that_kubernetes_refuses_are_refused_for_the_role_too() -> None:
+    found = CliRunner().invoke(app, ["render", "rbac", "--namespace", "Bad Name!", "--account", ""])
+    _, *faults = str(found.exception).splitlines()
+    assert [fault.split(":")[0] for fault in faults] == ["namespace", "account", "account namespace"]
+
+
+def test_a_rate_needs_a_load_test_that_found_what_a_pod_bears(release: Release, tmp_path: Path) -> None:
+    other = release.model_copy(update={"commit": "1" * 40})
+    keep(open_lake(str(tmp_path / "lake")), other)
+    found = CliRunner().invoke(app, ["render", "kubernetes", other.id, "--image", IMAGE, "--rate-per-s", "50"])
+    assert str(found.exception) == (
+        f"release {other.id[:12]}: expected a load test that reached a saturation, to plan pods for 50 requests a second; found none; "
+        "leave --rate-per-s out, or set load_test.stairs_max_steps and retest"
+    )
