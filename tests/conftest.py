@@ -26,7 +26,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def provenance() -> dict[str, Any]:
     """What the fixture `bundle` says it was made from."""
-    return {"model": "replies", "commit": "c0ffee", "data_version": {"dataset": "replies", "version": 3, "digest": "d1"}}
+    return {"model": "replies", "commit": "c0ffee", "data_version": {"dataset": "replies", "version": 3, "digest": "d1", "rows": 12}}
 
 
 @pytest.fixture(scope="session")

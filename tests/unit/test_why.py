@@ -216,7 +216,7 @@ def test_a_server_that_was_started_by_hand_is_traced_as_far_as_is_known(home: Pa
     (answer,) = answered(bundle, home / "log", None, {"text": TEXT})
     found = json.loads(why(answer["prediction_id"], "--log-dir", "log", "--bundle", str(bundle), "--json"))
     assert (found["release"], found["approval"], found["commit"]) == (None, None, "c0ffee")
-    assert found["data_version"] == {"dataset": "replies", "version": 3, "digest": "d1"}
+    assert found["data_version"] == {"dataset": "replies", "version": 3, "digest": "d1", "rows": 12}
     assert found["unknown"] == [
         f"release: expected the record of a release in {home / 'lake' / 'releases'}, found none: the server was told no release; "
         f"the same bundle is that of {release.id[:12]}"
