@@ -10,13 +10,11 @@ from prefect.concurrency.sync import concurrency
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from deployments.target import Revision
 from headgate.data.frozen import load_frozen
 from headgate.evaluation.endpoint import endpoint_test
 from headgate.evaluation.gates import overall
 from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.report import Report
-from headgate.model.bundle import signature_beside
 from headgate.release.candidate import Candidate
 from headgate.release.shadow import Limits, skipped_because, told
 from headgate.release.shadow_report import ShadowReport
@@ -27,7 +25,7 @@ from tasks.mirroring import Mirroring
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, target_named, the_lake
 from tasks.probing import Probe
-from tasks.staging import Staging
+from tasks.staging import Staging, candidate_revision
 from tasks.wrapping import WrappedBundle
 
 
@@ -65,14 +63,3 @@ def mirror(candidate: Candidate, bundle: WrappedBundle, stage: Stage) -> ShadowR
             run=str(flow_run.id or "by-hand"),
             told=lambda report: page.write(markdown(report, datetime.now(UTC)), news=report.verdict is not None),
         ).to_the_end()
-
-
-def candidate_revision(candidate: Candidate, bundle: WrappedBundle) -> Revision:
-    """The candidate's bundle before it has a release; on staging it has the same name."""
-    return Revision(
-        release=f"candidate-{candidate.key}",
-        bundle_digest=bundle.digest,
-        bundle=bundle.path,
-        signature=signature_beside(bundle.path),
-        model=candidate.model,
-    )

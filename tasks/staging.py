@@ -31,17 +31,7 @@ def deploy_to_staging(candidate: Candidate, bundle: WrappedBundle) -> Staging:
     endpoint = endpoint_name(candidate.model, load_settings().model(candidate.model).rollout.staging)
     target = target_named("local")
     _align(target, endpoint, candidate, bundle)
-    status = target.deploy(
-        endpoint,
-        Revision(
-            release=f"candidate-{candidate.key}",
-            bundle_digest=bundle.digest,
-            bundle=bundle.path,
-            signature=signature_beside(bundle.path),
-            model=candidate.model,
-            configuration=configuration_of(load_settings().model(candidate.model)),
-        ),
-    )
+    status = target.deploy(endpoint, candidate_revision(candidate, bundle))
     alone = status.champion is not None and status.champion.bundle_digest == bundle.digest
     if not alone:
         target.set_split(endpoint, Split(champion=0, challenger=100))
@@ -49,6 +39,18 @@ def deploy_to_staging(candidate: Candidate, bundle: WrappedBundle) -> Staging:
     assert status.url is not None
     cohort: Cohort = "champion" if alone else "challenger"
     return Staging(endpoint=endpoint, url=status.url, cohort=cohort, bundle=bundle, compared=not alone)
+
+
+def candidate_revision(candidate: Candidate, bundle: WrappedBundle) -> Revision:
+    """The candidate's bundle before it has a release, served as a release made now would be; on staging and as a shadow."""
+    return Revision(
+        release=f"candidate-{candidate.key}",
+        bundle_digest=bundle.digest,
+        bundle=bundle.path,
+        signature=signature_beside(bundle.path),
+        model=candidate.model,
+        configuration=configuration_of(load_settings().model(candidate.model)),
+    )
 
 
 def _align(target: Target, endpoint: str, candidate: Candidate, bundle: WrappedBundle) -> None:

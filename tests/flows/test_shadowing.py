@@ -9,6 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 import tasks.shadowing
+import tasks.staging
 from deployments.memory import MemoryTarget
 from deployments.target import EndpointStatus, Mirrored, Revision, Split
 from headgate.data.version import DataVersion
@@ -51,7 +52,7 @@ class World:
         self.target.deploy("replies-production", Revision(release="old", bundle_digest="0" * 64, bundle="old"))
         patch.setattr(tasks.shadowing, "target_named", lambda _: self.target)
         patch.setattr(tasks.shadowing, "endpoint_test", lambda ask, _: [] if ask({}) else ["no answer"])
-        patch.setattr(tasks.shadowing, "signature_beside", lambda _: None)
+        patch.setattr(tasks.staging, "signature_beside", lambda _: None)
 
     def _mirrored(self, status: EndpointStatus, window_s: float) -> Mirrored:
         self.splits.append(status.split)
