@@ -128,7 +128,7 @@ def _draw_confusion(axes: Axes, title: str, level: Level, colours: Palette) -> N
     axes.imshow(_shades(shares, colours), aspect="equal")
     _draw_grid(axes, level.label_names, colours)
     if len(level.label_names) <= _COUNTS_UP_TO:
-        _write_cells(axes, counts, shares, colours)
+        write_cells(axes, counts, shares, colours)
         _write_margins(axes, level.labels, colours)
     names = level.label_names if len(level.label_names) <= _NAMES_UP_TO else ()
     size = 9 if len(level.label_names) <= _COUNTS_UP_TO else 4
@@ -168,7 +168,8 @@ def _draw_grid(axes: Axes, names: Sequence[str], colours: Palette) -> None:
                 axes.axvline(i - 0.5, color=colours.faint, linewidth=0.7, alpha=0.6)
 
 
-def _write_cells(axes: Axes, counts: NDArray[np.float64], shares: NDArray[np.float64], colours: Palette) -> None:
+def write_cells(axes: Axes, counts: NDArray[np.float64], shares: NDArray[np.float64], colours: Palette) -> None:
+    """Count and share in each cell of a matrix; both are (labels, labels)."""
     for (i, j), count in np.ndenumerate(counts):
         if not count:
             axes.text(j, i, "·", ha="center", va="center", color=colours.faint, fontsize=8)

@@ -6,7 +6,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from headgate.evaluation.pictures import PALETTES, Palette, Theme
+from headgate.evaluation.pictures import PALETTES, Palette, Theme, write_cells
 from headgate.release.shadow_report import ShadowReport
 
 WRITTEN_UP_TO, NAMES_UP_TO = 25, 80
@@ -57,14 +57,7 @@ def _draw(axes: Axes, shadow: ShadowReport, counts: NDArray[np.float64], colours
 
 
 def _write(axes: Axes, counts: NDArray[np.float64], shares: NDArray[np.float64], colours: Palette) -> None:
-    for (i, j), count in np.ndenumerate(counts):
-        if not count:
-            axes.text(j, i, "·", ha="center", va="center", color=colours.faint, fontsize=8)
-            continue
-        strength = shares[i, j] if i == j else np.sqrt(shares[i, j])
-        colour = colours.on_strong if strength > 0.6 else colours.ink
-        axes.text(j, i - 0.13, f"{int(count):,}", ha="center", va="center", color=colour, fontsize=10.5, fontweight="bold")
-        axes.text(j, i + 0.23, f"{shares[i, j]:.0%}", ha="center", va="center", color=colour, fontsize=7.5)
+    write_cells(axes, counts, shares, colours)
     for i, (row, column) in enumerate(zip(counts, counts.T, strict=True)):
         if row.sum():
             axes.text(len(counts) - 0.4, i, f"{row[i] / row.sum():.0%} agree", va="center", color=colours.faint, fontsize=8)
