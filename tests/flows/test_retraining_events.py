@@ -43,7 +43,7 @@ from tasks.triggering import admit_training
 
 CHECKOUT = Path(__file__).parents[2]
 EVENT = "headgate.dataset.updated"
-WAIT_S = 60
+WAIT_S = 180
 SETTINGS = """
 home = "home"
 lake = "lake"
