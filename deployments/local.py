@@ -13,21 +13,24 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import httpx
 from filelock import FileLock, Timeout
 
+from deployments import layout as layouts
 from deployments.answers import answers_between
+from deployments.asking import ask
 from deployments.corrections import corrections_since, count_corrections
-from deployments.local_servers import SERVER, EndpointServers, Layout
+from deployments.layout import Layout, ran_here
+from deployments.local_servers import SERVER, EndpointServers
 from deployments.mirrors import Side, read_mirrored
 from deployments.observations import observe_files
 from deployments.ports import Ports
 from deployments.processes import Processes
 from deployments.supervisord import write_private
 from deployments.target import Cohort, EndpointStatus, Mirrored, Observation, Revision, Running, Split
-from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale, Unavailable
+from headgate.errors import BadBundle, BadInput, NotFound, Refused, Unavailable
 from headgate.model.bundle import open_bundle
 from headgate.model.signing import verify_digest
 from headgate.record import Record
@@ -73,15 +76,7 @@ class LocalTarget:
         if self.public_key:
             verify_digest("bundle", revision.bundle_digest, revision.signature, self.public_key)
         stored = self._stored(revision)
-
-        def with_revision(now: Layout) -> Layout:
-            if stored.release in now.releases():
-                return now
-            if now.champion is None:
-                return Layout(champion=stored)
-            return now.model_copy(update={"challenger": stored, "split": Split()})
-
-        return self._change(endpoint, f"deploy {stored.release}", with_revision, new=True)
+        return self._change(endpoint, f"deploy {stored.release}", layouts.deploy(stored), new=True)
 
     def status(self, endpoint: str) -> EndpointStatus:
         """What the endpoint serves now; changes nothing, and an unknown endpoint is one that is not ready."""
@@ -97,40 +92,23 @@ class LocalTarget:
 
     def set_split(self, endpoint: str, split: Split) -> EndpointStatus:
         """Share the requests out between champion and challenger. Idempotent."""
-
-        def with_split(now: Layout) -> Layout:
-            if now.challenger is None and split != Split():
-                raise Refused(f"endpoint {endpoint}: expected a challenger to give traffic to, found none; deploy one first")
-            return now.model_copy(update={"split": split})
-
-        return self._change(endpoint, f"set_split {split.champion}/{split.challenger}, shadow {split.shadow}", with_split)
+        action = f"set_split {split.champion}/{split.challenger}, shadow {split.shadow}"
+        return self._change(endpoint, action, layouts.share(endpoint, split))
 
     def promote(self, endpoint: str, release: str) -> EndpointStatus:
         """Make the challenger with this release the champion, with all traffic, and keep the old one as previous. Idempotent."""
-
-        def promoted(now: Layout) -> Layout:
-            if now.champion and now.champion.release == release:
-                return now
-            if now.challenger is None or now.challenger.release != release:
-                found = now.challenger.release if now.challenger else "none"
-                raise Stale(f"endpoint {endpoint}: expected {release} as the challenger, found {found}; deploy it again")
-            return Layout(champion=now.challenger, previous=now.champion)
-
-        return self._change(endpoint, f"promote {release}", promoted)
+        return self._change(endpoint, f"promote {release}", layouts.promote(endpoint, release))
 
     def rollback(self, endpoint: str, to: Revision | None = None) -> EndpointStatus:
         """Drop the challenger and give the champion all traffic; a revision becomes champion again instead. Idempotent."""
         stored = self._stored(to) if to else None
 
-        def rolled_back(now: Layout) -> Layout:
-            ran_here = {one.bundle_digest for one in (now.champion, now.previous) if one}
-            if self.public_key and stored and stored.bundle_digest not in ran_here:  # going back at once must not need a signature
+        def back(now: Layout) -> Layout:
+            if self.public_key and stored and not ran_here(now, stored.bundle_digest):
                 verify_digest("bundle", stored.bundle_digest, stored.signature, self.public_key)
-            if stored is None or (now.champion and stored.release == now.champion.release):
-                return Layout(champion=stored or now.champion, previous=now.previous)
-            return Layout(champion=stored, previous=now.champion)
+            return layouts.roll_back(stored)(now)
 
-        return self._change(endpoint, f"rollback to {stored.release}" if stored else "rollback", rolled_back)
+        return self._change(endpoint, f"rollback to {stored.release}" if stored else "rollback", back)
 
     def observe(self, endpoint: str, window_s: float, correction_wait_s: float | None = None) -> tuple[Observation, ...]:
         """What champion and challenger answered in the last window_s seconds, and its corrections where asked; changes nothing."""
@@ -237,16 +215,8 @@ class LocalTarget:
         )
 
     def _asked(self, endpoint: str, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The endpoint's answer as JSON; Unavailable or BadInput tells what it was instead."""
         self._known(endpoint)
-        try:
-            answer = self._http.request(method, f"{self._servers(endpoint).url}{path}", json=body, headers=headers)
-            if answer.is_success:
-                return cast(dict[str, Any], answer.json())
-        except (httpx.HTTPError, ValueError) as fault:
-            raise Unavailable(f"endpoint {endpoint} did not answer: {fault}") from fault
-        told = f"endpoint {endpoint} answered {answer.status_code}: {answer.text[:2000]}"
-        raise Unavailable(told) if answer.is_server_error else BadInput(told)
+        return ask(self._http, endpoint, f"{self._servers(endpoint).url}{path}", method, headers, body)
 
     def _stored(self, revision: Revision) -> Revision:
         """The revision with a copy of its bundle that belongs to this home; BadBundle if it is another bundle."""

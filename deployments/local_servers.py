@@ -8,36 +8,18 @@ from pathlib import Path
 
 import httpx
 
+from deployments.layout import Layout
 from deployments.ports import Ports
 from deployments.processes import Processes, Program
 from deployments.routes import Backend, Routes
 from deployments.supervisord import write_private
-from deployments.target import Cohort, Revision, Split
+from deployments.target import Revision
 from headgate.errors import Refused, Unavailable
-from headgate.record import Record
 
 SERVER = (sys.executable, "-m", "headgate.serving")
 ROUTER = (sys.executable, "-m", "deployments.router")
 _CHECKOUT = Path(__file__).parents[1]
 _DRAINED_S = 90
-
-
-class Layout(Record):
-    """What an endpoint serves, or shall serve."""
-
-    champion: Revision | None = None
-    challenger: Revision | None = None
-    previous: Revision | None = None
-    split: Split = Split()
-
-    def live(self) -> dict[Cohort, Revision]:
-        """The revisions that have a server."""
-        found: dict[Cohort, Revision | None] = {"champion": self.champion, "challenger": self.challenger}
-        return {cohort: revision for cohort, revision in found.items() if revision}
-
-    def releases(self) -> set[str]:
-        """The releases that have a server."""
-        return {revision.release for revision in self.live().values()}
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,14 @@ class Side(NamedTuple):
     release: str
 
 
-def read_mirrored(champion: Side, challenger: Side, errors: Path, since: datetime) -> Mirrored:
-    """All that was mirrored since then; `errors` is the endpoint's error log."""
-    asked = [line for line in recent_lines(champion.predictions, "*.jsonl", since) if line.get("cohort") == "champion"]
-    copies = _by_request(line for line in recent_lines(challenger.predictions, "*.jsonl", since) if line.get("cohort") == "shadow")
+def read_mirrored(champion: Side, challenger: Side, errors: Path, since: datetime, by_release: bool = False) -> Mirrored:
+    """All that was mirrored since then; `errors` is the endpoint's error log.
+
+    by_release: the requests name no cohort, so that an answer is the champion's or the shadow's by the release that gave it.
+    """
+    asked = [line for line in recent_lines(champion.predictions, "*.jsonl", since) if by_release or line.get("cohort") == "champion"]
+    given = recent_lines(challenger.predictions, "*.jsonl", since)
+    copies = _by_request(line for line in given if by_release or line.get("cohort") == "shadow")
     originals = _by_request(asked)
     failed = [(line["release"], line["cohort"]) for line in recent_lines(errors.parent, f"{errors.name}*", since)]
     pairs = [pair for name, answers in originals.items() if name in copies for pair in _paired(answers, copies[name])]

@@ -28,13 +28,14 @@ def observe_files(
     release: str,
     now: datetime | None = None,
     heard: Callable[[list[dict[str, Any]]], Corrections] | None = None,
+    by_release: bool = False,
 ) -> Observation:
     """One cohort's last window_s seconds: its release's prediction log folder, and the endpoint's error log.
 
-    `heard` counts what users said of these answers.
+    `heard` counts what users said of these answers. by_release: requests name no cohort, so all answers of the release are the cohort's.
     """
     since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
-    answered = [line for line in recent_lines(predictions, "*.jsonl", since) if line["cohort"] == cohort]
+    answered = [line for line in recent_lines(predictions, "*.jsonl", since) if by_release or line["cohort"] == cohort]
     told = recent_lines(errors.parent, f"{errors.name}*", since)
     failed = [line for line in told if (line["release"], line["cohort"]) == (release, cohort)]
     seen = summarize(cohort, window_s, answered, len(failed))

@@ -4,6 +4,7 @@ from deployments.manifests.workload import PORT, Apis, Manifest, Workload
 
 LOG = "/var/log/headgate"
 USER = 10001
+REQUEST_ID = "X-Request-Id"  # what a Gateway gives each request and its mirrored copy
 OPTIONS = {"MODEL": "--model", "RELEASE": "--release", "LOG_TEXT": "--log-text", "MAX_CACHED": "--max-cached", "WORKERS": "--workers"}
 
 
@@ -123,7 +124,7 @@ def container(workload: Workload) -> Manifest:
         "name": "server",
         "image": workload.image,
         "imagePullPolicy": "IfNotPresent",
-        "args": [*told, "--log-dir", LOG],
+        "args": [*told, "--log-dir", LOG, "--mirror-header", REQUEST_ID],
         "envFrom": [{"configMapRef": {"name": workload.name}}],
         "ports": [{"name": "http", "protocol": "TCP", "containerPort": PORT}],
         "startupProbe": _probe("/ping", every_s=1, failures=90),

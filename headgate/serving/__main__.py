@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headgate.errors import HeadgateError
-from headgate.serving.config import COHORTS, MAX_CACHED
+from headgate.serving.config import COHORTS, MAX_CACHED, MIRROR_HEADER
 from headgate.serving.server import run
 
 EXAMPLE = """
@@ -52,6 +52,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--model", help="name of the model in answers, metrics and log (default: the bundle's)")
     add("--release", help="release id in answers, metrics and log")
     add("--cohort", choices=COHORTS, default="champion", help="cohort in metrics and log (default: %(default)s)")
+    add("--mirror-header", default=MIRROR_HEADER, help="where a router puts the id of a mirrored request (default: %(default)s)")
     add("--threads", type=int, default=1, help="threads of one matrix product (default: %(default)s)")
     return parser
 

@@ -34,7 +34,7 @@ OPENAPI = Path(__file__).with_name("openapi.json")
 
 logger = logging.getLogger(__name__)
 _traceparent = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_mirror = re.compile(rb"[0-9a-f]{32}")
+_mirror = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Call:
@@ -68,6 +68,7 @@ class App:
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._ids, self._refusals = PredictionIds(self.digest), Bounded()
         self._cohorts = {cohort.encode(): cohort for cohort in COHORTS}
+        self._mirror_header = config.mirror_header.lower().encode()
         self._ping = orjson.dumps(
             {"status": "ok", "model": self.model, "serving": told_so(config) | {"cache_namespace": self.cache.namespace}}
         )
@@ -221,7 +222,7 @@ class App:
         """Send answers under fresh ids, count them and log them."""
         at_ns, latency_s = time.time_ns(), time.perf_counter() - request.started
         parts = []
-        trace, mirror = (traceparent(request), mirror_id(request)) if self.log.on else ("", "")
+        trace, mirror = (traceparent(request), mirror_id(request, self._mirror_header)) if self.log.on else ("", "")
         for answer, known in answers:
             identifier = self._ids.fresh(at_ns)
             parts.append(b'%b%b"}' % (answer.sent, identifier))
@@ -304,9 +305,9 @@ def traceparent(request: Request) -> str:
     return told.decode() if told and _traceparent.fullmatch(told) else ""
 
 
-def mirror_id(request: Request) -> str:
+def mirror_id(request: Request, header: bytes) -> str:
     """The id that a router gave to this request and to its copy for the challenger, empty if there is none."""
-    told = request.headers.get(b"x-headgate-mirror", b"")
+    told = request.headers.get(header, b"")
     return told.decode() if told and _mirror.fullmatch(told) else ""
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 LogText = Literal["none", "hash", "full"]
 MAX_CACHED = 10_000
+MIRROR_HEADER = "X-Headgate-Mirror"
 COHORTS = ("champion", "challenger", "shadow")
 
 
@@ -16,6 +17,7 @@ class ServingConfig:
     model: str | None = None
     release: str | None = None
     cohort: str = "champion"
+    mirror_header: str = MIRROR_HEADER
     log_dir: Path | None = None
     log_text: LogText = "hash"
     workers: int = 1

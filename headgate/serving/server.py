@@ -16,7 +16,7 @@ from types import FrameType
 from headgate.errors import BadInput, Unavailable
 from headgate.model.bundle import Bundle, open_bundle
 from headgate.serving.board import Board
-from headgate.serving.config import MAX_CACHED, LogText, ServingConfig
+from headgate.serving.config import MAX_CACHED, MIRROR_HEADER, LogText, ServingConfig
 from headgate.serving.log_files import check_folder
 from headgate.serving.logs import log_to_stderr
 
@@ -33,6 +33,7 @@ def run(
     threads: int = 1,
     workers: int = 1,
     max_cached: int = MAX_CACHED,
+    mirror_header: str = MIRROR_HEADER,
 ) -> None:
     """Serve a bundle until SIGTERM or SIGINT; port 0 takes a free one, workers 0 is one a core.
 
@@ -49,7 +50,7 @@ def run(
     if max_cached < 0:
         raise BadInput(f"expected 0 or more answers to cache, found {max_cached}")
     workers = workers or len(os.sched_getaffinity(0))
-    config = ServingConfig(model, release, cohort, log_dir, log_text, workers=workers, max_cached=max_cached)
+    config = ServingConfig(model, release, cohort, mirror_header, log_dir, log_text, workers=workers, max_cached=max_cached)
     listeners = bind(host, port, workers)
     board = Board(workers)
     supervisor = os.getpid() if workers > 1 else None

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 from deployments import dashboards
 from deployments.dashboards import datadog, grafana
 from deployments.dashboards.panels import ROWS
+from deployments.layout import Layout
 from deployments.local import State
-from deployments.local_servers import Layout
 from deployments.ports import Ports
 from deployments.router_metrics import RouterMetrics
 from deployments.scrape_targets import scrape_targets

@@ -127,7 +127,7 @@ def test_the_server_is_told_by_arguments_what_the_release_says() -> None:
     [container] = of_kind(found, "Deployment")["spec"]["template"]["spec"]["containers"]
     arguments = [told.get(part[2:-1], part) if part.startswith("$(") else part for part in container["args"]]
     options = {"--model": "replies", "--release": "a" * 64, "--log-text": "none", "--max-cached": "5", "--workers": "2"}
-    options |= {"--log-dir": "/var/log/headgate"}
+    options |= {"--log-dir": "/var/log/headgate", "--mirror-header": "X-Request-Id"}
     assert dict(zip(arguments[::2], arguments[1::2], strict=True)) == options
     assert container["envFrom"] == [{"configMapRef": {"name": of_kind(found, "ConfigMap")["metadata"]["name"]}}]
 

@@ -1,0 +1,85 @@
+"""Why the pods of a release do not become ready, in the cluster's own words; pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from deployments.manifests.workload import Manifest
+
+HOPELESS = {
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+}
+
+
+def reasons(pods: Iterable[Manifest]) -> list[str]:
+    """One line a pod that is not ready: waiting for what, ended with what, scheduled where not."""
+    return [f"pod {pod['metadata']['name']}: {told}" for pod in pods if not ready(pod) and (told := "; ".join(_reasons(pod)))]
+
+
+def hopeless(pods: Iterable[Manifest]) -> bool:
+    """Whether waiting longer helps none of them: no image, a crash loop, a container that cannot be made or ran out of memory."""
+    found = [container for pod in pods for container in _containers(pod)]
+    return any(_waiting(one).get("reason") in HOPELESS or _ended(one).get("reason") == "OOMKilled" for one in found)
+
+
+def ready(pod: Manifest) -> bool:
+    """Whether requests reach it."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return not pod["metadata"].get("deletionTimestamp") and any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def crashed(pods: Iterable[Manifest]) -> list[str]:
+    """Names of pods whose server was started more than once."""
+    return [str(pod["metadata"]["name"]) for pod in pods if restarts(pod)]
+
+
+def restarts(pod: Manifest) -> int:
+    """How often its containers were started again."""
+    return sum(int(container.get("restartCount") or 0) for container in _containers(pod))
+
+
+def image_digest(pods: Iterable[Manifest]) -> str | None:
+    """The digest of the image that runs, as the node pulled it; None where the node does not tell one."""
+    for container in (container for pod in pods for container in _containers(pod)):
+        name, found, digest = str(container.get("imageID") or "").rpartition("@")
+        if found and name:
+            return digest
+    return None
+
+
+def _reasons(pod: Manifest) -> Iterator[str]:
+    for container in _containers(pod):
+        ended, waiting = _ended(container), _waiting(container)
+        if ended:
+            killed = f" by signal {ended['signal']}" if ended.get("signal") else ""
+            yield f"its server ended with exit code {ended.get('exitCode')} ({ended.get('reason', 'no reason told')}{killed})"
+        if waiting and waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            yield f"{waiting['reason']}: {waiting['message']}" if waiting.get("message") else str(waiting["reason"])
+    conditions: Sequence[Any] = (pod.get("status") or {}).get("conditions") or []
+    for one in conditions:
+        if one["type"] == "PodScheduled" and one["status"] == "False":
+            yield f"not scheduled: {one.get('message', one.get('reason', 'no reason told'))}"
+    if _running(pod):
+        yield "its server runs, but is not ready"
+
+
+def _running(pod: Manifest) -> bool:
+    return any("running" in (container.get("state") or {}) for container in _containers(pod))
+
+
+def _containers(pod: Manifest) -> list[Manifest]:
+    return (pod.get("status") or {}).get("containerStatuses") or []
+
+
+def _waiting(container: Manifest) -> Manifest:
+    return (container.get("state") or {}).get("waiting") or {}
+
+
+def _ended(container: Manifest) -> Manifest:
+    """How it ended last, now or before it was started again."""
+    return (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated") or {}

@@ -1,0 +1,178 @@
+"""A real Kubernetes cluster, a registry, images of real bundles and a Gateway, for the lane `cluster`.
+
+KUBECONFIG names any cluster whose nodes reach this machine's loopback (one node on this machine, or HEADGATE_TEST_REGISTRY for another
+registry that both reach); without it the node of ../shared/tools/k8s is started, and stopped afterwards.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from image_engine import NAME, Engine, find_engine, give_up
+from kubectl import ENDPOINT, kubectl
+
+from deployments.kubernetes import KubernetesTarget, Place
+from deployments.manifests.traffic import Gateway
+from deployments.manifests.workload import Replicas, Resources
+from deployments.target import Revision
+from headgate.model.filters import FilterConfig
+from headgate.model.wrapping import wrap
+from headgate.release.configuration import Configuration
+
+CHECKOUT = Path(__file__).parents[2]
+DATA = {"dataset": "replies", "version": 0, "digest": "d" * 32, "rows": 700}
+FAULTY = {"crash": '["python", "-c", "raise SystemExit(3)"]', "memory": '["python", "-c", "x = bytearray(2**30); input()"]'}
+
+
+@pytest.fixture(scope="session")
+def cluster(shared: Path) -> Iterator[str]:
+    """The kubeconfig's path."""
+    if missing := [part for part in ("kubectl", "nginx", "docker-registry") if shutil.which(part) is None]:
+        give_up(f"expected kubectl, nginx and docker-registry, found no {', '.join(missing)}")
+    if given := os.environ.get("KUBECONFIG"):
+        yield given
+        return
+    tools = shared / "tools" / "k8s"
+    up = subprocess.run([tools / "up.sh"], capture_output=True, text=True, timeout=1500)
+    if up.returncode == 77:
+        give_up(f"no cluster: {up.stderr.strip()}")
+    assert up.returncode == 0, up.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        found = subprocess.run([tools / "kubeconfig.sh"], capture_output=True, text=True, check=True).stdout.strip()
+        patch.setenv("KUBECONFIG", found)
+        yield found
+        subprocess.run([tools / "down.sh"], check=True, capture_output=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def namespace(cluster: str, shared: Path) -> Iterator[str]:
+    """A namespace of this run, on a cluster that knows HTTPRoutes."""
+    if "httproutes" not in kubectl("api-resources", "--api-group=gateway.networking.k8s.io"):
+        kubectl("create", "--validate=false", "-f", str(shared / "tools/k8s/crds/gw-httproutes.yaml"))
+        kubectl("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io")
+    name = f"headgate-{uuid4().hex[:8]}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def gateway(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Gateway that follows the namespace's HTTPRoute."""
+    folder, port = tmp_path_factory.mktemp("gateway"), _free_port()
+    program = [sys.executable, str(Path(__file__).with_name("nginx_gateway.py")), str(folder), str(port), namespace]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield f"http://127.0.0.1:{port}"
+        process.kill()
+        subprocess.run(["pkill", "-f", f"{folder}/nginx.conf"], check=False)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a registry on loopback, Debian's docker-registry."""
+    if given := os.environ.get("HEADGATE_TEST_REGISTRY"):
+        yield given
+        return
+    folder, port = tmp_path_factory.mktemp("registry"), _free_port()
+    config = {
+        "version": 0.1,
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    (folder / "config.yml").write_text(json.dumps(config))
+    log = (folder / "log").open("w")
+    with log, subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log) as process:
+        _until(lambda: _listens(port), "the registry does not listen")
+        yield f"127.0.0.1:{port}"
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def revisions(shared: Path, registry: str, tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Revision]:
+    """Releases whose images lie in the registry: `first` scores, `second` abstains from all, `crash` and `memory` never start."""
+    folder = tmp_path_factory.mktemp("images")
+    engine = find_engine(shared, folder)
+    found = {}
+    for number, (name, least) in enumerate([("first", 0.0), ("second", 1.0)], start=1):
+        provenance = {"model": "replies", "commit": str(number) * 40, "data_version": DATA}
+        bundle = wrap(tiny_classifier, folder / name, FilterConfig(min_confidence=least, out_of_scope_share=0.0), provenance)
+        built = engine.image(bundle.path, name)
+        assert built.returncode == 0, built.stderr[-3000:]
+        found[name] = _revision(number, bundle.digest, bundle.path, _push(engine, name, registry, folder))
+    for number, (name, entrypoint) in enumerate(FAULTY.items(), start=3):
+        (folder / "Dockerfile").write_text(f"FROM {NAME}:first\nENTRYPOINT {entrypoint}\n")
+        built = engine.call(*engine.build, "--file", str(folder / "Dockerfile"), "--tag", f"{NAME}:{name}", str(folder / "first"))
+        assert built.returncode == 0, built.stderr[-3000:]
+        found[name] = _revision(number, found["first"].bundle_digest, folder / "first", _push(engine, name, registry, folder))
+    found["nowhere"] = _revision(5, found["first"].bundle_digest, folder / "first", f"sha256:{'0' * 64}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_target(namespace: str, gateway: str, registry: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], KubernetesTarget]:
+    """Another target on the same namespace, as another process would have it."""
+    home = tmp_path_factory.mktemp("home")
+    size = (Resources(cpu_m=100, memory_mi=256), Replicas(least=1, most=2))
+
+    def made() -> KubernetesTarget:
+        where = Gateway(name="test", namespace=namespace)
+        place = Place(namespace=namespace, gateway=where, url=gateway, repository=f"{registry}/replies")
+        return KubernetesTarget(place=place, home=home, size=lambda _: size, ready_s=90)
+
+    return made
+
+
+@pytest.fixture
+def target(make_target: Callable[[], KubernetesTarget]) -> Iterator[KubernetesTarget]:
+    """A target whose endpoint is gone afterwards."""
+    found = make_target()
+    yield found
+    found.delete(ENDPOINT)
+
+
+def _revision(number: int, digest: str, bundle: Path, image_digest: str) -> Revision:
+    return Revision(
+        release=f"{number:x}" * 64,
+        bundle_digest=digest,
+        bundle=bundle,
+        model="replies",
+        configuration=Configuration(log_text="hash", max_cached=50),
+        image_digest=image_digest,
+    )
+
+
+def _push(engine: Engine, tag: str, registry: str, folder: Path) -> str:
+    """The digest that the registry gave it."""
+    told = folder / f"{tag}.digest"
+    done = engine.call("podman", "push", "--tls-verify=false", f"--digestfile={told}", f"{NAME}:{tag}", f"{registry}/replies:{tag}")
+    assert done.returncode == 0, done.stderr
+    return told.read_text().strip()
+
+
+def _free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _until(look: Callable[[], bool], otherwise: str, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not look():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.1)

@@ -1,0 +1,187 @@
+"""The target on a real cluster: kubelet, containerd, registry, and a Gateway that follows the HTTPRoute."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from kubectl import ENDPOINT, kubectl
+
+from deployments.kubernetes import KubernetesTarget
+from deployments.layout import Layout
+from deployments.target import Revision, Split
+from headgate.errors import NotFound, Refused, Stale
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+BODY = {"instances": [{"text": "yes please call me thursday"}]}
+Revisions = dict[str, Revision]
+
+
+def outcome(answer: dict[str, object]) -> str:
+    return str(answer["predictions"][0]["outcome"])  # type: ignore[index]
+
+
+def names(kind: str, namespace: str) -> list[str]:
+    """Names of Headgate's objects of a kind."""
+    told = kubectl("get", kind, "-n", namespace, "-l", "app.kubernetes.io/managed-by=headgate", "-o", "name")
+    return sorted(line.partition("/")[2] for line in told.split())
+
+
+@contextmanager
+def load(url: str, rate_per_s: float) -> Iterator[list[tuple[int, str]]]:
+    """Requests at set times, each tried once, until the block ends: the status (0: none) and outcome of each."""
+    found: list[tuple[int, str]] = []
+    ended = threading.Event()
+
+    def send(number: int, http: httpx.Client) -> None:
+        try:
+            answer = http.post("/invocations", json={"instances": [{"text": f"please call me {number}"}]})
+            found.append((answer.status_code, outcome(answer.json()) if answer.is_success else answer.text[:200]))
+        except httpx.HTTPError as fault:
+            found.append((0, repr(fault)))
+
+    def client(first: int, of: int) -> None:
+        with httpx.Client(base_url=url, timeout=20, trust_env=False) as http:
+            began, number = time.monotonic(), first
+            while not ended.is_set():
+                send(number, http)
+                number += of
+                time.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
+
+    clients = [threading.Thread(target=client, args=(number, 8)) for number in range(8)]
+    for one in clients:
+        one.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        for one in clients:
+            one.join()
+
+
+def failures(found: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    return [one for one in found if one[0] != 200]
+
+
+def test_the_first_revision_is_the_champion_and_answers_by_its_image(
+    target: KubernetesTarget, revisions: Revisions, namespace: str
+) -> None:
+    first = revisions["first"]
+    status = target.deploy(ENDPOINT, first)
+    assert (status.champion, status.challenger, status.ready) == (first, None, True)
+    assert outcome(target.invoke(ENDPOINT, BODY)) == "scored"
+    running = target.running(ENDPOINT, "champion")
+    assert (running.release, running.bundle_digest, running.image_digest) == (first.release, first.bundle_digest, first.image_digest)
+    assert running.configuration == {"log_text": "hash", "max_cached": 50, "workers": 1}
+    assert target.deploy(ENDPOINT, first) == status, "again is the same"
+    [pod] = json.loads(kubectl("get", "pods", "-n", namespace, "-o", "json"))["items"]
+    assert (pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"], pod["spec"]["securityContext"]["runAsUser"]) == (
+        True,
+        10001,
+    )
+    assert len(names("hpa,pdb,networkpolicy,service,configmap,serviceaccount,deployment,httproute", namespace)) == 8
+
+
+def test_no_request_fails_through_shadow_canary_promotion_and_rollback(
+    target: KubernetesTarget, revisions: Revisions, gateway: str, namespace: str
+) -> None:
+    first, second = revisions["first"], revisions["second"]
+    target.deploy(ENDPOINT, first)
+    with load(gateway, 40) as found:
+        target.deploy(ENDPOINT, second)
+        assert {one[1] for one in found} == {"scored"}, "a challenger gets nothing until it is given something"
+        target.set_split(ENDPOINT, Split(shadow=50))
+        time.sleep(6)
+        mirrored = target.mirrored(ENDPOINT, 5)
+        assert {one[1] for one in found} == {"scored"}, "no user sees a shadow's answer"
+        target.set_split(ENDPOINT, Split(champion=75, challenger=25))
+        begun = len(found)
+        time.sleep(12)
+        split = [one[1] for one in found[begun:]]
+        champion, challenger = target.observe(ENDPOINT, 10)
+        target.promote(ENDPOINT, second.release)
+        promoted = len(found)
+        time.sleep(3)
+        assert {one[1] for one in found[promoted + 8 :]} == {"abstained"}
+        back = target.rollback(ENDPOINT, first)
+        returned = len(found)
+        time.sleep(3)
+        assert {one[1] for one in found[returned + 8 :]} == {"scored"}
+    assert failures(found) == []
+    assert len(mirrored.pairs) > 50
+    assert mirrored.unpaired == 0 or mirrored.unpaired < mirrored.champion_requests
+    assert {pair.champion.outcome for pair in mirrored.pairs} == {"scored"}
+    assert {pair.challenger.outcome for pair in mirrored.pairs} == {"abstained"}
+    assert 0.15 < split.count("abstained") / len(split) < 0.35
+    assert (champion.errors, challenger.errors) == (0, 0)
+    assert 200 < champion.requests + challenger.requests < 500
+    assert (champion.abstained, challenger.abstained) == (0, challenger.requests)
+    assert (back.champion, back.challenger, back.previous, back.split) == (first, None, second, Split())
+    assert names("deployment", namespace) == [f"{ENDPOINT}-{first.release[:10]}"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("nowhere", "ImagePullBackOff"),
+        ("crash", "its server ended with exit code 3 (Error)"),
+        ("memory", "its server ended with exit code 137 (OOMKilled"),
+    ],
+)
+def test_a_release_that_cannot_start_is_removed_with_the_reason_told_and_the_champion_never_noticed(
+    fault: str, told: str, target: KubernetesTarget, revisions: Revisions, namespace: str, gateway: str
+) -> None:
+    before = target.deploy(ENDPOINT, revisions["first"])
+    with load(gateway, 20) as found, pytest.raises(Refused) as refused:
+        target.deploy(ENDPOINT, revisions[fault])
+    release = revisions[fault].release
+    assert f"release {release} did not become ready at endpoint {ENDPOINT}: no waiting helps; it is removed" in str(refused.value)
+    assert told in str(refused.value)
+    assert target.status(ENDPOINT) == before
+    assert names("deployment,service,configmap", namespace) == [f"{ENDPOINT}-{revisions['first'].release[:10]}"] * 3
+    assert failures(found) == []
+
+
+def test_what_somebody_else_made_is_neither_changed_nor_removed(target: KubernetesTarget, revisions: Revisions, namespace: str) -> None:
+    first, second = revisions["first"], revisions["second"]
+    name = f"{ENDPOINT}-{second.release[:10]}"
+    kubectl("create", "configmap", name, "-n", namespace, "--from-literal=theirs=1")
+    kubectl("create", "configmap", "other", "-n", namespace, "--from-literal=theirs=1")
+    before = target.deploy(ENDPOINT, first)
+    with pytest.raises(Refused, match=rf"ConfigMap {name} in namespace {namespace}: expected one that Headgate made"):
+        target.deploy(ENDPOINT, second)
+    assert target.status(ENDPOINT) == before
+    target.delete(ENDPOINT)
+    assert names("deployment,service,configmap,httproute", namespace) == []
+    kubectl("delete", "configmap", name, "other", "-n", namespace)
+
+
+def test_a_field_that_another_manager_set_stops_the_change(target: KubernetesTarget, revisions: Revisions, namespace: str) -> None:
+    first = revisions["first"]
+    before = target.deploy(ENDPOINT, first)
+    name = f"{ENDPOINT}-{first.release[:10]}"
+    patch = json.dumps({"spec": {"progressDeadlineSeconds": 77}})
+    kubectl("patch", "deployment", name, "-n", namespace, "--field-manager=somebody", "-p", patch)
+    with pytest.raises(Refused, match=r"another field manager set what Headgate would set: .*somebody.*progressDeadlineSeconds"):
+        target.deploy(ENDPOINT, first)
+    assert target.status(ENDPOINT) == before
+
+
+def test_a_route_that_was_changed_meanwhile_is_not_overwritten(
+    target: KubernetesTarget, make_target: Callable[[], KubernetesTarget], revisions: Revisions
+) -> None:
+    target.deploy(ENDPOINT, revisions["first"])
+    seen = target.cluster.get("gateway.networking.k8s.io/v1", "HTTPRoute", ENDPOINT)
+    make_target().deploy(ENDPOINT, revisions["second"])
+    with pytest.raises(Stale, match="it was changed meanwhile"):
+        target._switch(ENDPOINT, Layout(champion=revisions["first"]), seen)
+    assert target.status(ENDPOINT).challenger == revisions["second"]
+
+
+def test_an_endpoint_that_is_not_there_is_named_with_those_that_are(target: KubernetesTarget, revisions: Revisions) -> None:
+    with pytest.raises(NotFound, match=rf"no endpoint {ENDPOINT} in namespace .*; found: none"):
+        target.set_split(ENDPOINT, Split())
+    assert target.status(ENDPOINT).ready is False
