@@ -4,20 +4,21 @@ Variables win over the file; `HEADGATE_MODELS__replies__TRAIN__EPOCHS=2` reaches
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Self
+from typing import Any
 
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError
 from typing_extensions import override
 
 from headgate.errors import BadSettings
 from headgate.settings.data import Bound, Conflicts, DataChecks, Feedback, Queue, QueueReason, Retrain
+from headgate.settings.faults import besides, told_faults
 from headgate.settings.gates import Gates, LoadTest
 from headgate.settings.installation import S3, Arrivals, Gateway, Notice, Scoring, Signing, StackSettings
 from headgate.settings.release import ABTest, Approval, AutoAfter, AutoRollback, Rollout, Shadow, Stage, TrafficRouting
@@ -80,7 +81,7 @@ class ModelSettings(Section):
     filters: Filters = Filters()
     bundle: Bundle = Bundle()
     conflicts: Conflicts = Conflicts()
-    retrain: Retrain = Retrain()
+    retrain: Retrain = Field(Retrain(), validate_default=True)
     feedback: Feedback = Feedback()
     queue: Queue = Queue()
     watch: Watch = Watch()
@@ -91,15 +92,16 @@ class ModelSettings(Section):
     rollout: Rollout = Rollout()
     serving: Serving = Serving()
 
-    @model_validator(mode="after")
-    def _enough_labels(self) -> Self:
+    @field_validator("retrain")
+    @classmethod
+    def _enough_labels(cls, retrain: Retrain, info: ValidationInfo) -> Retrain:
         """A trigger that no rows could ever meet is a fault."""
-        if self.labels and self.retrain.min_labels > len(self.labels):
+        if (labels := info.data.get("labels")) and retrain.min_labels > len(labels):
             raise ValueError(
-                f"retrain.min_labels: expected at most the {len(self.labels)} labels of the model, found {self.retrain.min_labels}; "
+                f"expected min_labels of at most the {len(labels)} labels of the model, found {retrain.min_labels}; "
                 "no new rows could set off a training"
             )
-        return self
+        return retrain
 
     @property
     def regression_set(self) -> str:
@@ -114,6 +116,18 @@ def policy_fault(models: Mapping[str, ModelSettings], dataset: str) -> str:
         return ""
     told = ", ".join(f"models.{name}.conflicts.policy = {policy}" for name, policy in policies.items())
     return f"data set {dataset!r} is read by several models: expected one policy for conflicts, found {told}"
+
+
+def _policy_faults(models: Mapping[str, ModelSettings]) -> str:
+    faults = [policy_fault(models, dataset) for dataset in sorted({model.dataset for model in models.values()})]
+    return "; ".join(filter(None, faults))
+
+
+def _valid(given: object) -> Iterator[tuple[str, ModelSettings]]:
+    """The models that have no fault of their own."""
+    for name, table in given.items() if isinstance(given, Mapping) else ():
+        with suppress(ValidationError):
+            yield name, ModelSettings.model_validate(table)
 
 
 class Settings(BaseSettings):
@@ -135,12 +149,15 @@ class Settings(BaseSettings):
     gateway: Gateway = Gateway()
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
 
-    @field_validator("models")
+    @field_validator("models", mode="wrap")
     @classmethod
-    def _one_policy_for_a_data_set(cls, models: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
-        """A data set is ingested once, for all models that read it."""
-        faults = [policy_fault(models, dataset) for dataset in sorted({model.dataset for model in models.values()})]
-        if told := "; ".join(filter(None, faults)):
+    def _one_policy_for_a_data_set(cls, given: Any, validate: ValidatorFunctionWrapHandler) -> dict[str, ModelSettings]:
+        """A data set is ingested once, for all models that read it; the models without a fault of their own are compared in any case."""
+        try:
+            models: dict[str, ModelSettings] = validate(given)
+        except ValidationError as fault:
+            raise (besides(fault, told, given) if (told := _policy_faults(dict(_valid(given)))) else fault) from None
+        if told := _policy_faults(models):
             raise ValueError(told)
         return models
 
@@ -170,19 +187,14 @@ def settings_file() -> Path:
     return Path(os.environ.get("HEADGATE_TOML", "headgate.toml"))
 
 
-def _found(fault: ErrorDetails) -> str:
-    """What was given; where a whole table is at fault the message names what it is about, and the table would fill pages."""
-    return "" if fault["type"] == "value_error" and isinstance(fault["input"], Mapping) else f" (found {fault['input']!r})"
-
-
 @cache
 def load_settings() -> Settings:
     """Read the settings; BadSettings lists every fault at once."""
     try:
         return Settings()
     except ValidationError as fault:
-        lines = [f"  {'.'.join(str(part) for part in e['loc']) or 'headgate.toml'}: {e['msg']}{_found(e)}" for e in fault.errors()]
-        raise BadSettings("\n".join([f"{settings_file()} has {len(lines)} fault(s):", *lines])) from None
+        lines = told_faults(Settings, fault)
+        raise BadSettings("\n".join([f"{settings_file()} has {len(lines)} fault(s):", *(f"  {line}" for line in lines)])) from None
     except (TOMLDecodeError, UnicodeDecodeError) as fault:
         raise BadSettings(f"{settings_file()} is not TOML: {fault}") from None
     except SettingsError as fault:

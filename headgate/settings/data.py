@@ -1,8 +1,8 @@
 """Where rows come from, what is checked of them, and when they set off a training."""
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from headgate.settings.section import Positive, Section, Share
 
@@ -40,15 +40,16 @@ class Queue(Section):
         default_factory=dict, description="of a batch by reason; reasons that are not named share what is left evenly"
     )
 
-    @model_validator(mode="after")
-    def _parts_of_one_batch(self) -> Self:
+    @field_validator("shares")
+    @classmethod
+    def _parts_of_one_batch(cls, shares: dict[str, float]) -> dict[str, float]:
         """A misspelt reason would be of no effect, and more than a whole batch cannot be given out."""
-        reasons, total = get_args(QueueReason), sum(self.shares.values())
-        faults = [f"expected the reasons {', '.join(reasons)}, found {name!r}" for name in sorted(self.shares.keys() - {*reasons})]
+        reasons, total = get_args(QueueReason), sum(shares.values())
+        faults = [f"expected the reasons {', '.join(reasons)}, found {name!r}" for name in sorted(shares.keys() - {*reasons})]
         faults += [f"expected at most 1 in all, found {total:g}"] if total > 1 + 1e-9 else []
         if faults:
-            raise ValueError(f"shares: {'; '.join(faults)}")
-        return self
+            raise ValueError("; ".join(faults))
+        return shares
 
 
 class Retrain(Section):
@@ -72,11 +73,13 @@ class Bound(Section):
     warning: float = Field(ge=0)
     critical: float | None = Field(None, ge=0)
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.critical is not None and self.critical < self.warning:
-            raise ValueError(f"expected critical to be at least warning, found {self.critical:g} below {self.warning:g}")
-        return self
+    @field_validator("critical")
+    @classmethod
+    def _in_order(cls, critical: float | None, info: ValidationInfo) -> float | None:
+        warning = info.data.get("warning")
+        if critical is not None and warning is not None and critical < warning:
+            raise ValueError(f"expected critical to be at least warning, found {critical:g} below {warning:g}")
+        return critical
 
 
 class DataChecks(Section):

@@ -1,11 +1,13 @@
 """Who says yes, and how a release reaches production."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from headgate.settings.section import Name, Percent, Positive, Section, Share
+
+SHARE_OF = {"CANARY": "canary_size_percent", "LINEAR": "linear_step_size_percent"}
 
 
 class AutoAfter(Section):
@@ -24,41 +26,47 @@ class Approval(Section):
     forbid_self_approval: bool = Field(False, description="who started the training may not approve; an automation forbids nobody")
     auto_after: AutoAfter | None = Field(None, description="when the gates may answer without a person; off by default")
 
-    @model_validator(mode="after")
-    def _signed_or_automatic(self) -> Self:
+    @field_validator("auto_after")
+    @classmethod
+    def _signed_or_automatic(cls, auto_after: AutoAfter | None, info: ValidationInfo) -> AutoAfter | None:
         """A machine has no key of its own here."""
-        if self.signatures and self.auto_after:
+        if auto_after and (people := info.data.get("signatures")):
             raise ValueError(
-                f"expected signatures or auto_after, found both: {self.signatures} people must sign, so the gate cannot answer itself; "
+                f"expected signatures or auto_after, found both: {people} people must sign, so the gate cannot answer itself; "
                 "set signatures = 0 or leave auto_after out"
             )
-        return self
+        return auto_after
 
 
 class TrafficRouting(Section):
     """How requests move to a new release, in SageMaker's words and within its bounds; each share is watched beside the champion's."""
 
     type: Literal["ALL_AT_ONCE", "CANARY", "LINEAR"] = "CANARY"
-    canary_size_percent: int | None = Field(None, ge=1, le=50, description="CANARY: the challenger's share")
-    linear_step_size_percent: int | None = Field(None, ge=10, le=50, description="LINEAR: the share grows by so much at each step")
+    canary_size_percent: int | None = Field(None, ge=1, le=50, validate_default=True, description="CANARY: the challenger's share")
+    linear_step_size_percent: int | None = Field(
+        None, ge=10, le=50, validate_default=True, description="LINEAR: the share grows by so much at each step"
+    )
     wait_interval_s: float = Field(0, ge=0, le=3600, description="each share is watched so long; the last one for the bake time besides")
 
-    @model_validator(mode="after")
-    def _fits_its_type(self) -> Self:
+    @field_validator("canary_size_percent", "linear_step_size_percent")
+    @classmethod
+    def _belongs_to_its_type(cls, percent: int | None, info: ValidationInfo) -> int | None:
         """The share that the type needs, and no other."""
-        wanted = {"CANARY": "canary_size_percent", "LINEAR": "linear_step_size_percent"}
-        own = wanted.get(self.type)
-        faults = [f"{self.type}: expected {own}, found none"] if own and getattr(self, own) is None else []
-        faults += [
-            f"{self.type}: expected no {other}, found {getattr(self, other)}"
-            for other in wanted.values()
-            if other != own and getattr(self, other) is not None
-        ]
-        if self.type == "ALL_AT_ONCE" and self.wait_interval_s:
-            faults.append(f"ALL_AT_ONCE: expected no wait_interval_s, found {self.wait_interval_s:g}; use bake_time_s")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
+        routing = info.data.get("type", "")
+        own = SHARE_OF.get(routing)
+        if routing and own == info.field_name and percent is None:
+            raise ValueError(f"expected a share for type = {routing}, found none; set {own}")
+        if routing and own != info.field_name and percent is not None:
+            raise ValueError(f"expected none for type = {routing}, found {percent}; {f'set {own} in its place' if own else 'leave it out'}")
+        return percent
+
+    @field_validator("wait_interval_s")
+    @classmethod
+    def _waits_between_shares(cls, wait_s: float, info: ValidationInfo) -> float:
+        """With one share there is no interval."""
+        if wait_s and info.data.get("type") == "ALL_AT_ONCE":
+            raise ValueError(f"expected none for type = ALL_AT_ONCE, found {wait_s:g}; use bake_time_s")
+        return wait_s
 
     @property
     def shares(self) -> tuple[int, ...]:
@@ -110,12 +118,13 @@ class ABTest(Section):
         "none: the numbers inform only",
     )
 
-    @model_validator(mode="after")
-    def _decides_by_something(self) -> Self:
+    @field_validator("min_effect")
+    @classmethod
+    def _decides_by_something(cls, effect: float | None, info: ValidationInfo) -> float | None:
         """An effect is one of a metric."""
-        if self.min_effect is not None and self.primary_metric is None:
-            raise ValueError(f"expected a primary_metric for min_effect = {self.min_effect:g}, found none")
-        return self
+        if effect is not None and info.data.get("primary_metric", "at fault itself") is None:
+            raise ValueError(f"expected a primary_metric for min_effect = {effect:g}, found none; name one, or leave min_effect out")
+        return effect
 
 
 class Stage(Section):
@@ -126,30 +135,39 @@ class Stage(Section):
     traffic_routing: TrafficRouting = TrafficRouting(type="CANARY", canary_size_percent=10)
     bake_time_s: float = Field(600, ge=0, le=86400, description="the last share is watched so long before promotion")
     ab_test: ABTest | None = Field(None, description="hold at a split between the canary and promotion; off by default")
-    auto_rollback: AutoRollback = AutoRollback()
+    auto_rollback: AutoRollback = Field(AutoRollback(), validate_default=True)
     probe_rate_per_s: float = Field(
         0, ge=0, description="requests with regression texts that the rollout adds, for endpoints without traffic"
     )
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        """A deadline before the end of the bake time could never be met, and a split needs somebody on each side."""
-        longest = self.traffic_routing.wait_interval_s + self.bake_time_s
-        faults = []
-        if self.auto_rollback.max_duration_s < longest:
-            faults.append(
-                f"expected auto_rollback.max_duration_s of at least wait_interval_s + bake_time_s = {longest:g}, "
-                f"found {self.auto_rollback.max_duration_s:g}"
+    @field_validator("ab_test")
+    @classmethod
+    def _splits_after_the_canary(cls, ab_test: ABTest | None, info: ValidationInfo) -> ABTest | None:
+        """A split needs somebody on each side, and gives the challenger no less than it had."""
+        routing = info.data.get("traffic_routing")
+        if ab_test is None or routing is None or ab_test.challenger_percent >= (last := routing.shares[-1]):
+            return ab_test
+        if last == 100:
+            raise ValueError(
+                "expected no A/B test for traffic_routing.type = ALL_AT_ONCE, which leaves no champion to compare with, found one; "
+                "set type = CANARY or LINEAR, or leave ab_test out"
             )
-        last = self.traffic_routing.shares[-1]
-        if self.ab_test and self.ab_test.challenger_percent < last:
-            told = (
-                f"ab_test.challenger_percent of at least {last}, the last share before it" if last < 100 else "no ab_test after ALL_AT_ONCE"
-            )
-            faults.append(f"expected {told}, found {self.ab_test.challenger_percent}")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
+        raise ValueError(
+            f"expected challenger_percent of at least {last}, the last share before it, found {ab_test.challenger_percent}; "
+            "raise it, or let the canary end at a smaller share"
+        )
+
+    @field_validator("auto_rollback")
+    @classmethod
+    def _time_for_the_bake(cls, limits: AutoRollback, info: ValidationInfo) -> AutoRollback:
+        """A deadline before the end of the bake time could never be met."""
+        routing, bake_time_s = info.data.get("traffic_routing"), info.data.get("bake_time_s")
+        if routing is None or bake_time_s is None or limits.max_duration_s >= (longest := routing.wait_interval_s + bake_time_s):
+            return limits
+        raise ValueError(
+            f"expected max_duration_s of at least wait_interval_s + bake_time_s = {longest:g}, found {limits.max_duration_s:g}; "
+            "raise it, or bake for less time"
+        )
 
     @property
     def looks(self) -> int:
@@ -171,13 +189,14 @@ class Rollout(Section):
     staging: Name = "staging"
     rollback_window_revisions: int = Field(20, ge=1, le=20, description="`headgate rollback --to` goes back by so many releases at most")
     shadow: Shadow = Shadow()
-    stages: tuple[Stage, ...] = (Stage(environment="production"),)
+    stages: tuple[Stage, ...] = Field((Stage(environment="production"),), validate_default=True)
 
-    @model_validator(mode="after")
-    def _has_stages(self) -> Self:
+    @field_validator("stages")
+    @classmethod
+    def _has_stages(cls, stages: tuple[Stage, ...], info: ValidationInfo) -> tuple[Stage, ...]:
         """The last stage is production; two of one name would share an endpoint."""
-        names = [stage.environment for stage in self.stages]
-        if not names or len({*names, self.staging}) != len(names) + 1:
-            told = ", ".join(names) or "none"
-            raise ValueError(f"expected stages with an environment each of its own, other than staging {self.staging}, found {told}")
-        return self
+        names, staging = [stage.environment for stage in stages], info.data.get("staging")
+        if not names or len({*names, staging}) != len(names) + 1:
+            besides = f", other than staging {staging}" if staging else ""
+            raise ValueError(f"expected stages with an environment each of its own{besides}, found {', '.join(names) or 'none'}")
+        return stages

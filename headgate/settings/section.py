@@ -1,4 +1,9 @@
-"""What all tables of headgate.toml are made of."""
+"""What all tables of headgate.toml are made of.
+
+A rule between keys is a validator of the last of them in the class's order, which reads the others in `info.data`: so it is told together
+with the faults of other keys. What is at fault itself is missing there, and then the rule says nothing. A last key that may be left out
+takes `validate_default=True`.
+"""
 
 from typing import Annotated
 
@@ -17,6 +22,6 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A table of headgate.toml: immutable, and unknown keys are faults."""
+    """A table of headgate.toml: immutable, and unknown keys and numbers that are not finite are faults."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

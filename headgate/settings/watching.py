@@ -1,8 +1,6 @@
 """How the traffic of production is watched: docs/watching.md."""
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from headgate.settings.section import Positive, Section, Share
 
@@ -14,7 +12,7 @@ class Watch(Section):
 
     window_hours: int = Field(24, ge=4, multiple_of=4, description="traffic that is judged; 168 where weekends differ from other days")
     reference_days: Positive = Field(28, description="traffic before it that it is compared with")
-    min_history_windows: int = Field(7, ge=3, description="so many windows must lie before one before it is judged")
+    min_history_windows: int = Field(7, ge=3, validate_default=True, description="so many windows must lie before one before it is judged")
     min_answers: Positive = Field(200, description="in a window; with fewer it is not judged")
     false_alarm_share: float = Field(
         0.0025,
@@ -27,15 +25,17 @@ class Watch(Section):
     min_corrections: Positive = Field(20, description="corrections that contradict an answer; fewer in a window are no alarm")
     embed_per_look: int = Field(32, ge=0, le=1_000, description="texts of an hour that one look embeds; 0: none")
 
-    @model_validator(mode="after")
-    def _room_for_the_history(self) -> Self:
+    @field_validator("min_history_windows")
+    @classmethod
+    def _room_for_the_history(cls, windows: int, info: ValidationInfo) -> int:
         """A reference that could never hold enough windows would judge nothing, ever."""
-        if self.reference_days * HOURS_PER_DAY < (needed := self.min_history_windows * self.window_hours):
+        hours, days = info.data.get("window_hours"), info.data.get("reference_days")
+        if hours and days and days * HOURS_PER_DAY < windows * hours:
             raise ValueError(
-                f"expected reference_days to hold min_history_windows x window_hours = {needed} h, "
-                f"found {self.reference_days} day(s) = {self.reference_days * HOURS_PER_DAY} h; nothing would ever be judged"
+                f"expected reference_days to hold min_history_windows x window_hours = {windows * hours} h, "
+                f"found {days} day(s) = {days * HOURS_PER_DAY} h; nothing would ever be judged"
             )
-        return self
+        return windows
 
     @property
     def block_hours(self) -> int:

@@ -290,17 +290,20 @@ def test_all_faults_of_an_ab_test_are_told_at_once() -> None:
         "ab_test.percent: Extra inputs are not permitted",
     ]
     assert faults(ab_test={"hold_s": 60, "min_effect": 0.01}) == [
-        "ab_test: Value error, expected a primary_metric for min_effect = 0.01, found none"
+        "ab_test.min_effect: Value error, expected a primary_metric for min_effect = 0.01, found none; name one, or leave min_effect out"
     ]
 
 
 def test_a_split_follows_the_canarys_shares() -> None:
     routing = {"type": "LINEAR", "linear_step_size_percent": 30}
     assert faults(ab_test={"hold_s": 60}, traffic_routing=routing, bake_time_s=99, auto_rollback={"max_duration_s": 9}) == [
-        ": Value error, expected auto_rollback.max_duration_s of at least wait_interval_s + bake_time_s = 99, found 9; "
-        "expected ab_test.challenger_percent of at least 90, the last share before it, found 50"
+        "ab_test: Value error, expected challenger_percent of at least 90, the last share before it, found 50; "
+        "raise it, or let the canary end at a smaller share",
+        "auto_rollback: Value error, expected max_duration_s of at least wait_interval_s + bake_time_s = 99, found 9; "
+        "raise it, or bake for less time",
     ]
     assert faults(ab_test={"hold_s": 60}, traffic_routing={"type": "ALL_AT_ONCE"}) == [
-        ": Value error, expected no ab_test after ALL_AT_ONCE, found 50"
+        "ab_test: Value error, expected no A/B test for traffic_routing.type = ALL_AT_ONCE, which leaves no champion to compare with, "
+        "found one; set type = CANARY or LINEAR, or leave ab_test out"
     ]
     assert Stage(environment="production", ab_test=TEST).looks == 2

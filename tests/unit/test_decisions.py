@@ -144,6 +144,6 @@ def test_signatures_and_automatic_answers_exclude_each_other(read):
     with pytest.raises(BadSettings) as fault:
         read("signatures = 2\nauto_after = {agreements = 20}")
     assert (
-        "models.replies.approval: Value error, expected signatures or auto_after, found both: 2 people must sign, "
+        "models.replies.approval.auto_after: expected signatures or auto_after, found both: 2 people must sign, "
         "so the gate cannot answer itself; set signatures = 0 or leave auto_after out"
     ) in str(fault.value)

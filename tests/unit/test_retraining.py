@@ -217,7 +217,7 @@ def test_a_bound_that_no_rows_could_meet_is_a_fault_of_the_settings() -> None:
     with pytest.raises(ValidationError) as told:
         ModelSettings(dataset="replies", labels=("x", "y"), retrain=Retrain(min_labels=3))
     assert told.value.errors()[0]["msg"] == (
-        "Value error, retrain.min_labels: expected at most the 2 labels of the model, found 3; no new rows could set off a training"
+        "Value error, expected min_labels of at most the 2 labels of the model, found 3; no new rows could set off a training"
     )
     assert ModelSettings(dataset="replies", retrain=Retrain(min_labels=3)).retrain.min_labels == 3, "labels that are not listed may be more"
 

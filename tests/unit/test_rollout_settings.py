@@ -28,10 +28,12 @@ def test_the_shares_at_which_a_challenger_is_watched_follow_from_the_routing(rou
 
 def test_a_routing_needs_its_own_share_and_takes_no_other() -> None:
     assert faults(TrafficRouting, type="LINEAR", canary_size_percent=5) == [
-        ": Value error, LINEAR: expected linear_step_size_percent, found none; LINEAR: expected no canary_size_percent, found 5"
+        "canary_size_percent: Value error, expected none for type = LINEAR, found 5; set linear_step_size_percent in its place",
+        "linear_step_size_percent: Value error, expected a share for type = LINEAR, found none; set linear_step_size_percent",
     ]
-    assert faults(TrafficRouting, type="ALL_AT_ONCE", wait_interval_s=5) == [
-        ": Value error, ALL_AT_ONCE: expected no wait_interval_s, found 5; use bake_time_s"
+    assert faults(TrafficRouting, type="ALL_AT_ONCE", wait_interval_s=5, canary_size_percent=5) == [
+        "canary_size_percent: Value error, expected none for type = ALL_AT_ONCE, found 5; leave it out",
+        "wait_interval_s: Value error, expected none for type = ALL_AT_ONCE, found 5; use bake_time_s",
     ]
 
 
@@ -57,13 +59,18 @@ def test_all_faults_of_a_policy_are_told_at_once() -> None:
 def test_a_deadline_before_the_end_of_the_bake_time_is_a_fault() -> None:
     routing = {"type": "CANARY", "canary_size_percent": 10, "wait_interval_s": 60}
     found = faults(Stage, environment="production", traffic_routing=routing, bake_time_s=100, auto_rollback={"max_duration_s": 159})
-    assert found == [": Value error, expected auto_rollback.max_duration_s of at least wait_interval_s + bake_time_s = 160, found 159"]
+    assert found == [
+        "auto_rollback: Value error, expected max_duration_s of at least wait_interval_s + bake_time_s = 160, found 159; "
+        "raise it, or bake for less time"
+    ]
+    over_the_default = faults(Stage, environment="production", bake_time_s=3601)
+    assert over_the_default == [found[0].replace("160, found 159", "3601, found 3600")]
     assert Stage(environment="production", bake_time_s=100, auto_rollback=AutoRollback(max_duration_s=100))
 
 
 def test_every_stage_has_an_environment_of_its_own() -> None:
     twice = [{"environment": "production"}, {"environment": "production"}]
-    told = ": Value error, expected stages with an environment each of its own, other than staging staging, found "
+    told = "stages: Value error, expected stages with an environment each of its own, other than staging staging, found "
     assert faults(Rollout, stages=twice) == [told + "production, production"]
     assert faults(Rollout, stages=[{"environment": "staging"}]) == [told + "staging"]
     assert faults(Rollout, stages=[]) == [told + "none"]

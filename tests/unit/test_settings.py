@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+import headgate.settings as settings_module
 from headgate.errors import BadSettings
-from headgate.settings import Queue, Settings, Stage, TrafficRouting, Train, load_settings
+from headgate.settings import Gates, ModelSettings, Queue, Settings, Stage, TrafficRouting, Train, load_settings
+from headgate.settings.section import Section
 
 REPLIES = """
 [models.replies]
@@ -134,14 +136,107 @@ target = "moon"
     head, *faults = fault_of(read, text).splitlines()
     assert head == "headgate.toml has 7 fault(s):"
     assert sorted(faults) == [
-        "  lakes: Extra inputs are not permitted (found 'typo')",
-        "  models.replies.dataset: String should match pattern '^[a-z0-9][a-z0-9-]*$' (found 'Not A Name')",
-        "  models.replies.gates.max_accuracy_drop: Input should be less than or equal to 1 (found 2)",
-        "  models.replies.gates.unknown_gate: Extra inputs are not permitted (found 1)",
-        "  models.replies.rollout.stages.0.target: Input should be 'local' (found 'moon')",
-        "  models.replies.train.epochs: Input should be greater than or equal to 1 (found 0)",
-        "  stack.prefect_port: Input should be a valid integer, unable to parse string as an integer (found 'many')",
+        "  lakes: expected one of home, lake, gateway_url, signing, notice, scoring, s3, stack, arrivals, gateway, models, found 'lakes'; "
+        "did you mean 'lake'?",
+        "  models.replies.dataset: expected text that matches ^[a-z0-9][a-z0-9-]*$, found 'Not A Name'",
+        "  models.replies.gates.max_accuracy_drop: expected at most 1, found 2",
+        f"  models.replies.gates.unknown_gate: expected one of {', '.join(Gates.model_fields)}, found 'unknown_gate'",
+        "  models.replies.rollout.stages.0.target: expected 'local', found 'moon'",
+        "  models.replies.train.epochs: expected at least 1, found 0",
+        "  stack.prefect_port: expected a whole number, found 'many'",
     ]
+
+
+def test_rules_between_keys_are_told_together_with_the_faults_of_other_keys(read: Callable[[str], Settings]) -> None:
+    text = """
+[models.replies]
+dataset = "replies"
+labels = ["a", "b"]
+sanity_rows = "few"
+retrain = { min_labels = 3 }
+watch = { reference_days = 1, min_psi = -1 }
+data_checks = { label_drift = { warning = 0.5, critical = 0.4 }, min_rows_per_label = 0 }
+approval = { signatures = 2, auto_after = { agreements = 5 }, timeout_days = 0 }
+[[models.replies.rollout.stages]]
+environment = "production"
+bake_time_s = 600
+ab_test = { challenger_percent = 5, hold_s = 60, min_effect = 0, confidence_level = 2 }
+auto_rollback = { max_duration_s = 60 }
+probe_rate_per_s = -1
+[models.tickets]
+dataset = "tickets"
+[models.urgent]
+dataset = "tickets"
+conflicts = { policy = "majority" }
+"""
+    head, *faults = fault_of(read, text).splitlines()
+    assert head == "headgate.toml has 13 fault(s):"
+    stage = "models.replies.rollout.stages.0"
+    assert faults == [
+        "  models.replies.sanity_rows: expected a whole number, found 'few'",
+        "  models.replies.retrain: expected min_labels of at most the 2 labels of the model, found 3; no new rows could set off a training",
+        "  models.replies.watch.min_history_windows: expected reference_days to hold min_history_windows x window_hours = 168 h, "
+        "found 1 day(s) = 24 h; nothing would ever be judged",
+        "  models.replies.watch.min_psi: expected at least 0, found -1",
+        "  models.replies.data_checks.min_rows_per_label: expected at least 1, found 0",
+        "  models.replies.data_checks.label_drift.critical: expected critical to be at least warning, found 0.4 below 0.5",
+        "  models.replies.approval.timeout_days: expected more than 0, found 0",
+        "  models.replies.approval.auto_after: expected signatures or auto_after, found both: 2 people must sign, "
+        "so the gate cannot answer itself; set signatures = 0 or leave auto_after out",
+        f"  {stage}.ab_test.confidence_level: expected less than 1, found 2",
+        f"  {stage}.ab_test.min_effect: expected a primary_metric for min_effect = 0, found none; name one, or leave min_effect out",
+        f"  {stage}.auto_rollback: expected max_duration_s of at least wait_interval_s + bake_time_s = 600, found 60; "
+        "raise it, or bake for less time",
+        f"  {stage}.probe_rate_per_s: expected at least 0, found -1",
+        "  models: data set 'tickets' is read by several models: expected one policy for conflicts, found "
+        "models.tickets.conflicts.policy = latest, models.urgent.conflicts.policy = majority",
+    ]
+
+
+def test_a_rule_says_nothing_about_keys_that_are_at_fault_themselves(read: Callable[[str], Settings]) -> None:
+    stage = '[[models.replies.rollout.stages]]\nenvironment = "production"\nbake_time_s = -1\nauto_rollback = { max_duration_s = 1 }\n'
+    watch = "[models.replies.watch]\nwindow_hours = 5\nreference_days = 1\n"
+    assert fault_of(read, REPLIES + stage + watch).splitlines()[1:] == [
+        "  models.replies.watch.window_hours: expected a multiple of 4, found 5",
+        "  models.replies.rollout.stages.0.bake_time_s: expected at least 0, found -1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[models.replies.wach]\n", "wach: expected one of {model}, found 'wach'; did you mean 'watch'?"),
+        ('[models.replies.queue.shares]\ndisagreement = "all"\n', "queue.shares.disagreement: expected a number, found 'all'"),
+        ("[models.replies.approval]\nauto_after = { agreement = 1, agreements = 1 }\n", "approval.auto_after.agreement: {auto}"),
+        ("[[models.replies.filters.custom]]\nclas = 1\nclass = 'a:B'\n", "filters.custom.0.clas: {custom}"),
+        ("[[models.replies.filters.custom]]\n", "filters.custom.0.class: expected a value, found none; it has no default"),
+        ("[models.replies]\ntrain = 5\n", "train: expected a table, found 5"),
+    ],
+)
+def test_each_fault_says_what_was_expected_and_what_is_known_there(read: Callable[[str], Settings], text: str, told: str) -> None:
+    file = text.replace("[models.replies]\n", '[models.replies]\ndataset = "replies"\n') if "[models.replies]\n" in text else REPLIES + text
+    expected = told.format(
+        model=", ".join(ModelSettings.model_fields),
+        auto="expected one of agreements, disagreements, found 'agreement'; did you mean 'agreements'?",
+        custom="expected one of class, options, found 'clas'; did you mean 'class'?",
+    )
+    assert fault_of(read, file).splitlines()[1:] == [f"  models.replies.{expected}"]
+
+
+@pytest.mark.parametrize("found", ["inf", "-inf", "nan"])
+def test_a_number_that_is_not_finite_is_refused_everywhere(read: Callable[[str], Settings], found: str) -> None:
+    text = f"[models.replies.watch]\nmin_psi = {found}\n[models.replies.load_test]\nmax_p99_ms = {found}\n"
+    stage = f'[[models.replies.rollout.stages]]\nenvironment = "production"\nprobe_rate_per_s = {found}\n'
+    assert fault_of(read, REPLIES + text + stage).splitlines()[1:] == [
+        f"  models.replies.{key}: expected a finite number, found {found}"
+        for key in ("watch.min_psi", "load_test.max_p99_ms", "rollout.stages.0.probe_rate_per_s")
+    ]
+
+
+def test_every_table_refuses_numbers_that_are_not_finite() -> None:
+    tables = [found for found in vars(settings_module).values() if isinstance(found, type) and issubclass(found, Section)]
+    assert ModelSettings in tables
+    assert [table.__name__ for table in tables if table.model_config.get("allow_inf_nan") is not False] == []
 
 
 def test_what_toml_cannot_leave_empty_is_spelt_auto_and_none(read: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +262,7 @@ def test_a_wrong_variable_is_a_fault_like_one_of_the_file(read: Callable[[str], 
     monkeypatch.setenv("HEADGATE_MODELS__replies__LOAD_TEST__RATE_PER_S", "-1")
     assert fault_of(read, REPLIES).splitlines() == [
         "headgate.toml has 1 fault(s):",
-        "  models.replies.load_test.rate_per_s: Input should be greater than 0 (found '-1')",
+        "  models.replies.load_test.rate_per_s: expected more than 0, found '-1'",
     ]
 
 
@@ -198,7 +293,7 @@ def test_shares_of_unknown_reasons_or_of_more_than_a_batch_are_refused(read: Cal
     shares = "shares = { disagreement = 0.7, low_confidence = 0.6, lowconfidence = 0.2 }"
     assert fault_of(read, f"{REPLIES}[models.replies.queue]\n{shares}\n").splitlines() == [
         "headgate.toml has 1 fault(s):",
-        "  models.replies.queue: Value error, shares: expected the reasons corrections_disagree, disagreement, out_of_scope, "
+        "  models.replies.queue.shares: expected the reasons corrections_disagree, disagreement, out_of_scope, "
         "drifted_slice, low_confidence, found 'lowconfidence'; expected at most 1 in all, found 1.5",
     ]
 
@@ -211,6 +306,6 @@ def test_two_models_of_one_data_set_agree_about_conflicts(read: Callable[[str], 
     text = REPLIES + '[models.urgent]\ndataset = "replies"\nconflicts = { policy = "majority" }\n'
     assert fault_of(read, text).splitlines() == [
         "headgate.toml has 1 fault(s):",
-        "  models: Value error, data set 'replies' is read by several models: expected one policy for conflicts, found "
+        "  models: data set 'replies' is read by several models: expected one policy for conflicts, found "
         "models.replies.conflicts.policy = latest, models.urgent.conflicts.policy = majority",
     ]
