@@ -100,7 +100,7 @@ def _queries(workload: Workload, policy: AutoRollback) -> list[tuple[str, str, f
     new, old = f'{model},release="{{{{args.release}}}}"', f'{model},release!="{{{{args.release}}}}"'
     errors = [_share("headgate_requests_total", which, 'status=~"5.."') for which in (new, old)]
     abstained = [_share("headgate_predictions_total", which, 'outcome="abstained"') for which in (new, old)]
-    labels = [_by_label(which) for which in (new, old)]
+    labels = [_by_label(new, old), _by_label(old, new)]
     confidence = [_mean("headgate_score", which) for which in (new, old)]
     slow = {percent: " / ".join(_percentile(percent, which) for which in (new, old)) for percent in (95, 99)}
     return [
@@ -123,9 +123,10 @@ def _share(metric: str, which: str, part: str) -> str:
     return f"(({_rate(metric, f'{which},{part}')} or vector(0)) / {whole})"
 
 
-def _by_label(which: str) -> str:
-    counted = "headgate_predictions_total", f'{which},outcome="scored"'
-    return f"({_rate(*counted, 'label')} / ignoring (label) group_left {_rate(*counted)})"
+def _by_label(which: str, others: str) -> str:
+    """The share of each label that either side answers: 0 of one that only the others do, and nothing where this side answered nothing."""
+    ours, theirs = (("headgate_predictions_total", f'{side},outcome="scored"') for side in (which, others))
+    return f"(({_rate(*ours, 'label')} or 0 * {_rate(*theirs, 'label')}) / ignoring (label) group_left {_rate(*ours)})"
 
 
 def _mean(metric: str, which: str) -> str:
