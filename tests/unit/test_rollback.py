@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_between_calls import Interrupted, Killed, Kills
 from made_up_release import RELEASE
 
 from deployments.memory import MemoryTarget
@@ -29,10 +30,6 @@ NEW = RELEASE.model_copy(update={"bundle_digest": "e" * 64, "configuration": Con
 WHERE = {"model": "replies", "environment": "production"}
 
 
-class Killed(BaseException):
-    """Stands for kill -9."""
-
-
 def revision(release: Release) -> Revision:
     return Revision(
         release=release.id,
@@ -48,7 +45,7 @@ class World:
     """An endpoint where NEW is champion after OLD, with a challenger beside it; a kill comes before or after any write or act."""
 
     def __init__(self, folder: Path) -> None:
-        self.target, self.lake, self.moments, self.faults = SaysData(), FolderLake(folder), None, ()
+        self.target, self.lake, self.kills, self.faults = SaysData(), FolderLake(folder), Kills(), ()
         self.now = NOW
         for release, before in ((OLD, None), (NEW, OLD.id)):
             self.target.deploy("endpoint", revision(release))
@@ -61,8 +58,8 @@ class World:
     def put_back(self, release: Release = OLD, reason: str = "slow", **change: Any) -> Any:
         self.now += timedelta(minutes=1)
         given = {
-            "lake": Interrupted(self, self.lake),
-            "target": Interrupted(self, self.target),
+            "lake": Interrupted(self.lake, self.kills),
+            "target": Interrupted(self.target, self.kills),
             "endpoint": "endpoint",
             "environment": "production",
             "release": release,
@@ -78,10 +75,6 @@ class World:
         assert ask({})["model"]["release"] == self.target.status("endpoint").champion.release
         return self.faults
 
-    def moment(self) -> None:
-        if self.moments is not None and next(self.moments, None) is None:
-            raise Killed
-
     def told(self) -> list[tuple[str, str]]:
         return [(entry.action, entry.release) for entry in entries(self.lake)][2:]
 
@@ -94,29 +87,6 @@ class SaysData(MemoryTarget):
     def running(self, endpoint: str, cohort: Any) -> Running:
         said = super().running(endpoint, cohort)
         return said.model_copy(update={"data_version": RELEASE.data_version.model_dump(mode="json")} | self.lies)
-
-
-CHANGES = ("deploy", "set_split", "promote", "rollback", "delete", "put_if_absent", "compare_and_swap")
-
-
-class Interrupted:
-    """The target or the lake, with a moment for a kill before and after each change."""
-
-    def __init__(self, world: World, inner: Any) -> None:
-        self._world, self._inner = world, inner
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if name not in CHANGES:
-            return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._world.moment()
-            done = found(*args, **kwargs)
-            self._world.moment()
-            return done
-
-        return call
 
 
 def test_everything_of_the_release_comes_back_and_is_proven(tmp_path: Path) -> None:
@@ -220,12 +190,12 @@ def test_a_kill_at_any_write_or_act_is_repaired_by_the_same_rollback_again(tmp_p
     kills, moment = 0, 0
     while moment == kills:
         world = World(tmp_path / str(moment))
-        world.moments = iter(range(moment))
+        world.kills.after(moment)
         try:
             world.put_back()
         except Killed:
             kills += 1
-        world.moments = None
+        world.kills.never()
         assert world.put_back().faults == ()
         status, live = world.target.status("endpoint"), champion(world.lake, "replies", "production")
         assert live is not None
@@ -240,7 +210,7 @@ def test_a_kill_at_any_write_or_act_is_repaired_by_the_same_rollback_again(tmp_p
 def test_the_same_command_means_the_same_rollback_until_something_moves(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert same_rollback(entries(world.lake), "replies", "production", "ada", "slow") is None
-    world.moments = iter(range(2))  # killed before the target was asked
+    world.kills.after(2)  # killed before the target was asked
     with pytest.raises(Killed):
         world.put_back()
     log = entries(world.lake)
@@ -248,7 +218,7 @@ def test_the_same_command_means_the_same_rollback_until_something_moves(tmp_path
     assert same_rollback(log, "replies", "production", "ada", "another reason") is None
     assert same_rollback(log, "replies", "production", "grace", "slow") is None
     assert proof_of(log, "replies", "production", OLD.id) is None
-    world.moments = None
+    world.kills.never()
     world.put_back()
     assert proof_of(entries(world.lake), "replies", "production", OLD.id) is not None
     append(world.lake, now=NOW, who="automation:rollout", action="promote", release=NEW.id, reason="approved", **WHERE)

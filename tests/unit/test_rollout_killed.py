@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_between_calls import Interrupted, Killed, Kills
 from made_up_release import RELEASE
 
 from deployments.memory import MemoryTarget
@@ -35,16 +36,12 @@ ROUTINGS = {
 }
 
 
-class Killed(BaseException):
-    """Stands for kill -9."""
-
-
 class World:
     """A target, a lake, a clock and traffic of 100 requests a second; a kill comes before or after any write or act."""
 
     def __init__(self, folder: Path, kind: str, fault: str, first: bool = False, ab_test: ABTest | None = None) -> None:
         self.target, self.lake = MemoryTarget(self._observed), FolderLake(folder)
-        self.now, self.fault, self.kills = datetime(2026, 5, 1, tzinfo=UTC), fault, iter(())
+        self.now, self.fault, self.kills = datetime(2026, 5, 1, tzinfo=UTC), fault, Kills()
         self.most_percent = 0
         policy = POLICY.model_copy(update={"failure_limit": 2 if fault == "errors" else 0})
         self.target.logged = self._logged
@@ -57,8 +54,8 @@ class World:
 
     def drive(self) -> Drive:
         return Drive(
-            lake=Interrupted(self, self.lake),
-            target=Interrupted(self, self.target),
+            lake=Interrupted(self.lake, self.kills),
+            target=Interrupted(self.target, self.kills, self._refuse),
             endpoint="endpoint",
             release=RELEASE,
             stage=self.stage,
@@ -71,17 +68,17 @@ class World:
     def run(self, kills: Sequence[int]) -> StageEnd:
         """Start it again after each kill; a number says how many writes and acts come before it."""
         for moment in kills:
-            self.kills = iter(range(moment))
+            self.kills.after(moment)
             try:
                 return self.drive().to_the_end()
             except Killed:
                 self.now += timedelta(seconds=1)
-        self.kills = None
+        self.kills.never()
         return self.drive().to_the_end()
 
-    def moment(self) -> None:
-        if self.kills is not None and next(self.kills, None) is None:
-            raise Killed
+    def _refuse(self, change: str) -> None:
+        if self.fault == "refused" and change == "deploy":
+            raise Refused("it ended with exit status 7")
 
     def _wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -111,31 +108,6 @@ class World:
             for cohort, n in cohorts
         ]
         return Answers(lines, {}, {f"{cohort}{n}": "b" for cohort, n in cohorts if n % every[cohort] == 0})
-
-
-CHANGES = ("deploy", "set_split", "promote", "rollback", "delete", "put_if_absent", "compare_and_swap")
-
-
-class Interrupted:
-    """The target or the lake, with a moment for a kill before and after each change."""
-
-    def __init__(self, world: World, inner: Any) -> None:
-        self._world, self._inner = world, inner
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if name not in CHANGES:
-            return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._world.moment()
-            if self._world.fault == "refused" and name == "deploy":
-                raise Refused("it ended with exit status 7")
-            done = found(*args, **kwargs)
-            self._world.moment()
-            return done
-
-        return call
 
 
 @settings(max_examples=12, deadline=None)

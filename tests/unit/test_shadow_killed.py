@@ -1,7 +1,7 @@
 """A shadow on an endpoint in memory: how it ends, that nothing stays of the candidate, and that a kill anywhere changes neither."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_between_calls import Interrupted, Killed, Kills
 from made_up_release import DATA
 
 from deployments.memory import MemoryTarget
@@ -33,12 +34,7 @@ CANDIDATE = Candidate(
 OLD = Revision(release="old", bundle_digest="0" * 64, bundle="old")
 NEW = Revision(release=f"candidate-{CANDIDATE.key}", bundle_digest="1" * 64, bundle="new")
 POLICY = Shadow(sampling_percentage=50, min_requests=100, max_duration_s=30)
-CHANGES = ("deploy", "set_split", "rollback", "put_if_absent", "compare_and_swap")
 PAIR = Pair(Answer("x", "a", "scored", 5.0, False), Answer("y", "a", "scored", 5.0, False))
-
-
-class Killed(BaseException):
-    """Stands for kill -9."""
 
 
 class World:
@@ -47,7 +43,7 @@ class World:
     def __init__(self, folder: Path, fault: str = "", policy: Shadow = POLICY) -> None:
         self.target, self.lake = MemoryTarget(mirrored=self._mirrored), FolderLake(folder)
         self.now, self.fault, self.policy = datetime(2026, 5, 1, tzinfo=UTC), fault, policy
-        self.kills: Iterator[int] | None = None
+        self.kills = Kills()
         self.told: list[ShadowReport] = []
         self.shares: set[Split] = set()
         self.looks = 0
@@ -55,8 +51,8 @@ class World:
 
     def mirroring(self, run: str = "run") -> Mirroring:
         return Mirroring(
-            lake=Interrupted(self, self.lake),
-            target=Interrupted(self, self.target),
+            lake=Interrupted(self.lake, self.kills),
+            target=Interrupted(self.target, self.kills, self._refuse),
             endpoint="endpoint",
             candidate=CANDIDATE,
             revision=NEW,
@@ -72,17 +68,17 @@ class World:
     def run(self, kills: Sequence[int] = ()) -> ShadowReport:
         """Start it again after each kill; a number says how many writes and acts come before it."""
         for moment in kills:
-            self.kills = iter(range(moment))
+            self.kills.after(moment)
             try:
                 return self.mirroring().to_the_end()
             except Killed:
                 self.now += timedelta(seconds=1)
-        self.kills = None
+        self.kills.never()
         return self.mirroring().to_the_end()
 
-    def moment(self) -> None:
-        if self.kills is not None and next(self.kills, None) is None:
-            raise Killed
+    def _refuse(self, change: str) -> None:
+        if self.fault == "refused" and change == "deploy":
+            raise Refused("release candidate-cc did not become ready: it ended with exit status 7")
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -102,28 +98,6 @@ class World:
         if self.fault == "errors":
             return Mirrored(errors=count, champion_requests=2 * count, dropped=7)
         return Mirrored((PAIR,) * count, champion_requests=2 * count, dropped=9)
-
-
-class Interrupted:
-    """The target or the lake, with a moment for a kill before and after each change."""
-
-    def __init__(self, world: World, inner: Any) -> None:
-        self._world, self._inner = world, inner
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if name not in CHANGES:
-            return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._world.moment()
-            if self._world.fault == "refused" and name == "deploy":
-                raise Refused("release candidate-cc did not become ready: it ended with exit status 7")
-            done = found(*args, **kwargs)
-            self._world.moment()
-            return done
-
-        return call
 
 
 def left(world: World) -> tuple[str | None, str | None, Split]:
