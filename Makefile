@@ -6,13 +6,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 MODEL ?= replies
 export APPROVER REASON
 
-.PHONY: help run demo install test soak stop lock clean
+.PHONY: help run demo install test test-cluster soak stop lock clean
 
 help:
 	@echo "make run      install, then take the example data to an approved, served model"
 	@echo "              unattended: make run APPROVER=you@example.com REASON=\"first release\""
 	@echo "make demo     the story of a few releases, good and bad, on one page (docs/demo.md); step by step: make demo STEP=1"
 	@echo "make test     lint, types, import contract, unit, flow and contract tests"
+	@echo "make test-cluster  the Kubernetes target on a real cluster (docs/kubernetes.md): KUBECONFIG, else a node of its own"
 	@echo "make soak     half an hour of load on a bundle while its workers are killed: make soak BUNDLE=out/bundle"
 	@echo "make stop     stop everything, losing nothing"
 	@echo "make install  the environment and nothing else"
@@ -46,6 +47,9 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-cluster: install
+	$(BIN)/pytest tests/cluster -m cluster
 
 soak: install
 	@test -n "$(BUNDLE)" || { echo "expected a bundle folder: make soak BUNDLE=out/bundle (headgate wrap writes one)"; exit 2; }

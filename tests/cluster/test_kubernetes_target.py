@@ -1,13 +1,11 @@
 """The target on a real cluster: kubelet, containerd, registry, and a Gateway that follows the HTTPRoute."""
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-import httpx
 import pytest
+from clients import failures, load, outcome
 from kubectl import ENDPOINT, kubectl
 
 from deployments.kubernetes import KubernetesTarget
@@ -20,50 +18,10 @@ BODY = {"instances": [{"text": "yes please call me thursday"}]}
 Revisions = dict[str, Revision]
 
 
-def outcome(answer: dict[str, object]) -> str:
-    return str(answer["predictions"][0]["outcome"])  # type: ignore[index]
-
-
 def names(kind: str, namespace: str) -> list[str]:
     """Names of Headgate's objects of a kind."""
     told = kubectl("get", kind, "-n", namespace, "-l", "app.kubernetes.io/managed-by=headgate", "-o", "name")
     return sorted(line.partition("/")[2] for line in told.split())
-
-
-@contextmanager
-def load(url: str, rate_per_s: float) -> Iterator[list[tuple[int, str]]]:
-    """Requests at set times, each tried once, until the block ends: the status (0: none) and outcome of each."""
-    found: list[tuple[int, str]] = []
-    ended = threading.Event()
-
-    def send(number: int, http: httpx.Client) -> None:
-        try:
-            answer = http.post("/invocations", json={"instances": [{"text": f"please call me {number}"}]})
-            found.append((answer.status_code, outcome(answer.json()) if answer.is_success else answer.text[:200]))
-        except httpx.HTTPError as fault:
-            found.append((0, repr(fault)))
-
-    def client(first: int, of: int) -> None:
-        with httpx.Client(base_url=url, timeout=20, trust_env=False) as http:
-            began, number = time.monotonic(), first
-            while not ended.is_set():
-                send(number, http)
-                number += of
-                time.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
-
-    clients = [threading.Thread(target=client, args=(number, 8)) for number in range(8)]
-    for one in clients:
-        one.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        for one in clients:
-            one.join()
-
-
-def failures(found: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    return [one for one in found if one[0] != 200]
 
 
 def test_the_first_revision_is_the_champion_and_answers_by_its_image(
