@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from stub_endpoints import local_endpoints
 
 from deployments.local import LocalTarget
 from deployments.target import Revision, Split
@@ -51,11 +52,8 @@ def bundles(bundle: Path, tiny_classifier: Path, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[LocalTarget]:
-    found = LocalTarget(tmp_path / "home", first_port=22300, ready_s=60)
-    yield found
-    for endpoint in found.endpoints():
-        found.delete(endpoint)
-    found.processes.shutdown()
+    with local_endpoints(LocalTarget(tmp_path / "home", first_port=22300, ready_s=60)) as found:
+        yield found
 
 
 @contextmanager

@@ -16,13 +16,12 @@ from typing import Any
 
 import httpx
 import pytest
-from test_local_target import BODY, STUB, stub_bundle
+from stub_endpoints import BODY, STUB, local_endpoints, stub_revision
 
 from deployments.local import LocalTarget
-from deployments.target import Revision, Split
+from deployments.target import Split
 from headgate.data.version import DataVersion
 from headgate.lake import FolderLake
-from headgate.model.bundle import open_bundle
 from headgate.release.record import Release
 from headgate.release.rollout import steps
 from headgate.settings import AutoRollback, Stage, TrafficRouting
@@ -83,21 +82,13 @@ def load(url: str, clients: int = 10) -> Iterator[Clients]:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[LocalTarget]:
-    found = LocalTarget(tmp_path / "home", first_port=21700, ready_s=60, server=STUB)
-    yield found
-    for endpoint in found.endpoints():
-        found.delete(endpoint)
-    found.processes.shutdown()
-
-
-def revision(folder: Path, **behaviour: Any) -> Revision:
-    stub_bundle(folder, **behaviour)
-    return Revision(release=folder.name, bundle_digest=open_bundle(folder).digest, bundle=folder)
+    with local_endpoints(LocalTarget(tmp_path / "home", first_port=21700, ready_s=60, server=STUB)) as found:
+        yield found
 
 
 def roll_out(target: LocalTarget, tmp_path: Path, **fault: Any) -> tuple[StageEnd, Clients, float]:
     """The end of a rollout of a stub with this fault, what clients got meanwhile and after, and how long its last step took."""
-    url = target.deploy("production", revision(tmp_path / "old", **GOOD)).url
+    url = target.deploy("production", stub_revision(tmp_path / "old", **GOOD)).url
     assert url
     release = Release(
         model="replies",
@@ -112,7 +103,7 @@ def roll_out(target: LocalTarget, tmp_path: Path, **fault: Any) -> tuple[StageEn
         registered_version="1",
     )
     expected = fault.pop("expected", None)
-    new = revision(tmp_path / "new", **(GOOD | fault)).model_copy(update={"release": release.id})
+    new = stub_revision(tmp_path / "new", **(GOOD | fault)).model_copy(update={"release": release.id})
     lake = FolderLake(tmp_path / "lake")
 
     def test(ask: Any) -> list[str]:

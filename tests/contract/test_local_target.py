@@ -1,11 +1,8 @@
 """Endpoints on this machine, with real routers and supervisord, and stub servers where a server has to misbehave."""
 
-import hashlib
-import json
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,29 +14,15 @@ from typing import Any
 import httpx
 import minisign
 import pytest
+from stub_endpoints import BODY, STUB, empty, local_endpoints, stub_revision
 
 from deployments.local import LocalTarget
 from deployments.local_servers import EndpointServers
 from deployments.supervisord import write_private
 from deployments.target import EndpointStatus, Revision, Split
 from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale
-from headgate.model.bundle import REQUIRED, open_bundle
 from headgate.model.signing import sign_digest
 from headgate.settings import Signing
-
-STUB = (sys.executable, str(Path(__file__).with_name("stub_server.py")))
-BODY = {"instances": [{"text": "Sounds good, let us talk on Monday."}]}
-
-
-def stub_bundle(folder: Path, **behaviour: Any) -> Path:
-    """A bundle whose list is right and whose provenance tells the stub how to behave."""
-    folder.mkdir()
-    texts = dict.fromkeys(REQUIRED, "[]") | {"provenance.json": json.dumps({"stub": "good", **behaviour, "name": folder.name})}
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    files = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    (folder / "bundle.json").write_text(json.dumps({"format_version": 1, "files": files}))
-    return folder
 
 
 @pytest.fixture
@@ -47,26 +30,21 @@ def revision(tmp_path: Path) -> Any:
     """Makes revisions of stub bundles, by name."""
 
     def make(name: str, **behaviour: Any) -> Revision:
-        folder = tmp_path / name
-        if not folder.exists():
-            stub_bundle(folder, **behaviour)
-        return Revision(release=name, bundle_digest=open_bundle(folder).digest, bundle=folder)
+        return stub_revision(tmp_path / name, **behaviour)
 
     return make
 
 
 @pytest.fixture(scope="module")
 def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget]:
-    found = LocalTarget(tmp_path_factory.mktemp("local") / "home", first_port=18400, ready_s=30, server=STUB)
-    yield found
-    found.processes.shutdown()
+    with local_endpoints(LocalTarget(tmp_path_factory.mktemp("local") / "home", first_port=18400, ready_s=30, server=STUB)) as found:
+        yield found
 
 
 @pytest.fixture
 def target(supervised: LocalTarget) -> Iterator[LocalTarget]:
     yield supervised
-    for endpoint in supervised.endpoints():
-        supervised.delete(endpoint)
+    empty(supervised)
     for folder in ("endpoints", "predictions"):
         shutil.rmtree(supervised.home / folder, ignore_errors=True)
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-from test_local_target import BODY, STUB, stub_bundle
+from stub_endpoints import BODY, STUB, empty, local_endpoints, stub_revision
 
 from deployments.local import LocalTarget
 from deployments.router import ANSWER_S
 from deployments.target import Revision, Split
 from headgate.data.version import DataVersion
 from headgate.lake import FolderLake
-from headgate.model.bundle import open_bundle
 from headgate.release.candidate import Candidate
 from headgate.release.shadow import Limits
 from headgate.release.shadow_report import ShadowReport
@@ -77,21 +76,18 @@ def load(url: str) -> Iterator[Users]:
 
 @pytest.fixture(scope="module")
 def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget]:
-    found = LocalTarget(tmp_path_factory.mktemp("shadow") / "home", first_port=23100, ready_s=60, server=STUB)
-    yield found
-    found.processes.shutdown()
+    with local_endpoints(LocalTarget(tmp_path_factory.mktemp("shadow") / "home", first_port=23100, ready_s=60, server=STUB)) as found:
+        yield found
 
 
 @pytest.fixture
 def target(supervised: LocalTarget) -> Iterator[LocalTarget]:
     yield supervised
-    for endpoint in supervised.endpoints():
-        supervised.delete(endpoint)
+    empty(supervised)
 
 
 def revision(folder: Path, release: str, **behaviour: Any) -> Revision:
-    stub_bundle(folder, **({"delay_s": DELAY_S} | behaviour))
-    return Revision(release=release, bundle_digest=open_bundle(folder).digest, bundle=folder)
+    return stub_revision(folder, release, **({"delay_s": DELAY_S} | behaviour))
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
