@@ -17,6 +17,7 @@ from headgate.settings import Settings, load_settings
 
 Say = Callable[[str], None]
 ANNOTATIONS = "annotations"
+WORKER_LOOKS_EVERY_S = "2"  # instead of 10: a release is a handful of flow runs, each of which waited 5 s for nothing
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -87,7 +88,8 @@ def start_workers(settings: Settings, addresses: Addresses) -> None:
     processes = Processes(settings.home.absolute())
     environment = addresses.variables(settings.home.absolute())
     worker = ("-m", "prefect", "worker", "start", "--pool", "headgate", "--type", "process", "--name", "local", "--limit", "4")
-    processes.start(_program("worker", worker, environment, stop_wait_s=30))
+    looks = environment | {"PREFECT_WORKER_QUERY_SECONDS": WORKER_LOOKS_EVERY_S}
+    processes.start(_program("worker", worker, looks, stop_wait_s=30))
     processes.start(_program("recovery", ("-m", "stack.recovery"), environment))
     if settings.lake.startswith("s3://"):
         processes.stop("watcher")
