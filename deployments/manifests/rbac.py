@@ -2,7 +2,7 @@
 
 from deployments.manifests.workload import MANAGER, DnsLabel, Manifest
 
-MADE = ["get", "list", "watch", "create", "patch", "delete"]
+MADE = ["get", "list", "create", "patch", "delete"]
 RULES: list[Manifest] = [
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": MADE},
     {"apiGroups": [""], "resources": ["services", "configmaps", "serviceaccounts"], "verbs": MADE},
@@ -11,8 +11,8 @@ RULES: list[Manifest] = [
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": MADE},
     {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": MADE},
     {"apiGroups": ["monitoring.coreos.com"], "resources": ["podmonitors"], "verbs": MADE},
-    {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["pods", "pods/log", "events"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods", "pods/log", "events"], "verbs": ["get", "list"]},
+    {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},  # reads the prediction logs: decision 0029
 ]
 
 

@@ -1,8 +1,10 @@
 """The target on a real cluster: kubelet, containerd, registry, and a Gateway that follows the HTTPRoute."""
 
+import base64
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from clients import failures, load, outcome
@@ -12,6 +14,7 @@ from deployments.kubernetes import KubernetesTarget
 from deployments.layout import Layout
 from deployments.target import Revision, Split
 from headgate.errors import NotFound, Refused, Stale
+from stack.render import render_rbac
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 BODY = {"instances": [{"text": "yes please call me thursday"}]}
@@ -137,6 +140,40 @@ def test_a_route_that_was_changed_meanwhile_is_not_overwritten(
     with pytest.raises(Stale, match="it was changed meanwhile"):
         target._switch(ENDPOINT, Layout(champion=revisions["first"]), seen)
     assert target.status(ENDPOINT).challenger == revisions["second"]
+
+
+def test_the_printed_role_is_enough_for_all_that_the_target_does(
+    make_target: Callable[[], KubernetesTarget], revisions: Revisions, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubectl("apply", "-n", namespace, "-f", "-", given=render_rbac(namespace, "flows", None))
+    _as_account("flows", namespace, tmp_path / "kubeconfig")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    target, first, second = make_target(), revisions["first"], revisions["second"]
+    with pytest.raises(Refused, match=r"not allowed \(.*forbidden.*\); `headgate render rbac` prints the Role"):
+        target.cluster.named("v1", "Secret", {})
+    target.deploy(ENDPOINT, first)
+    with pytest.raises(Refused, match="its server ended with exit code 3"):
+        target.deploy(ENDPOINT, revisions["crash"])
+    target.deploy(ENDPOINT, second)
+    target.set_split(ENDPOINT, Split(champion=50, challenger=50))
+    target.invoke(ENDPOINT, BODY, cohort="challenger")
+    assert [one.requests for one in target.observe(ENDPOINT, 30)] == [0, 1]
+    assert target.promote(ENDPOINT, second.release).champion == second
+    assert target.rollback(ENDPOINT, first).champion == first
+    target.delete(ENDPOINT)
+    assert names("deployment,service,configmap,httproute,hpa,pdb,networkpolicy,serviceaccount", namespace) == ["flows"], "its own account"
+
+
+def _as_account(account: str, namespace: str, file: Path) -> None:
+    """A kubeconfig that may do what the account may."""
+    told = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
+    try:
+        token = kubectl("create", "token", account, "-n", namespace).strip()
+    except AssertionError:  # before 1.24 each account has a secret
+        secret = kubectl("get", "sa", account, "-n", namespace, "-o", "jsonpath={.secrets[0].name}")
+        token = base64.b64decode(kubectl("get", "secret", secret, "-n", namespace, "-o", "jsonpath={.data.token}")).decode()
+    told["users"] = [{"name": told["users"][0]["name"], "user": {"token": token}}]
+    file.write_text(json.dumps(told))
 
 
 def test_an_endpoint_that_is_not_there_is_named_with_those_that_are(target: KubernetesTarget, revisions: Revisions) -> None:
