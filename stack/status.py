@@ -1,7 +1,7 @@
 """`headgate status`: what runs, what is live, what waits."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from deployments.processes import Processes
@@ -13,7 +13,7 @@ from headgate.release.approval import decision_of
 from headgate.release.champion import champion
 from headgate.release.record import Release, load_release, release_ids
 from headgate.release.retraining import newest_decisions
-from headgate.release.rollout import ab_test_folder, next_action
+from headgate.release.rollout import ab_test_folder, next_action, steps
 from headgate.release.rollout_text import text_lines
 from headgate.release.shadow_text import headline
 from headgate.settings import ModelSettings, Stage, load_settings
@@ -57,7 +57,7 @@ def _stack_lines() -> list[str]:
 def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
     newest = DatasetTable(lake, settings.dataset).latest()
     data = f"data version {newest.version}, {newest.rows} rows" if newest else "no data version yet; `headgate run` makes one"
-    lines = [f"model {name}: {data}"]
+    lines, releases = [f"model {name}: {data}"], _releases(lake, name)
     for stage in settings.rollout.stages:
         live = champion(lake, name, stage.environment)
         status = target_named(stage.target).status(endpoint_name(name, stage.environment))
@@ -71,17 +71,30 @@ def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
         elif status.challenger:
             lines += [f"    {line}" for line in _rollout_lines(lake, name, stage, status.challenger.release)]
         lines += _ab_test_lines(lake, live.release, stage.environment) if live else []
+        lines += _last_ab_test_lines(lake, [one.id for one in releases], live.release if live else None, stage.environment)
     if seen := status_of(lake, name):
         lines.append(f"  {seen}")
     for decision in newest_decisions(lake, name, 1):
         lines.append(f"  retraining: {decision.reason} ({decision.at:%Y-%m-%d %H:%M} UTC; `headgate triggers`)")
-    return lines + [_release_line(lake, found) for found in _releases(lake, name)]
+    return lines + [_release_line(lake, found) for found in releases]
 
 
 def _ab_test_lines(lake: Lake, release: str, environment: str) -> list[str]:
     """Where the pages of the champion's A/B tests are read."""
     pages = [key for key in lake.keys(ab_test_folder(release, environment)) if key.endswith("/index.html")]
     return [f"    A/B test before promotion: {load_settings().gateway_url}/{key}" for key in pages]
+
+
+def _last_ab_test_lines(lake: Lake, releases: Sequence[str], live: str | None, environment: str) -> list[str]:
+    """Where the page of the newest A/B test is read and how it ended, unless it was the champion's: so one without promotion is found."""
+    held = [release for release in releases if lake.keys(ab_test_folder(release, environment))]
+    found = [(step.at, release, step.concluded) for release in held for step in steps(lake, release) if step.environment == environment]
+    told = sorted((at, release, ended.verdict, ended.page) for at, release, ended in found if ended and ended.page)
+    return [
+        f"    last A/B test, of release {release[:12]} at {at:%Y-%m-%d %H:%M} UTC: {verdict}; {load_settings().gateway_url}/{page}"
+        for at, release, verdict, page in told[-1:]
+        if release != live
+    ]
 
 
 def _rollout_lines(lake: Lake, model: str, stage: Stage, release: str) -> list[str]:

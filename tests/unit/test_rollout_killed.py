@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from killed_between_calls import Interrupted, Killed, Kills
 from made_up_release import RELEASE
 
+import stack.status
 from deployments.memory import MemoryTarget
 from deployments.target import Answers, EndpointStatus, Observation, Revision, Split
 from headgate.errors import Refused, Unavailable
@@ -219,6 +220,9 @@ def test_an_ab_test_decides_only_what_the_policy_lets_it(
     (concluded,) = (step.concluded for step in steps(world.lake, RELEASE.id) if step.concluded)
     assert concluded.page
     assert hashlib.sha256(world.lake.read(concluded.page)).hexdigest() == concluded.digest
+    status = stack.status._last_ab_test_lines(world.lake, [RELEASE.id], RELEASE.id if promoted else "old", "production")
+    assert [line.split("; ")[0].split(": ")[1] for line in status] == ([] if promoted else [verdict])
+    assert all(line.endswith(f"/{concluded.page}") for line in status)
     told = [entry.reason for entry in entries(world.lake) if entry.action == "ab_test"]
     assert told == [f"{concluded.told}; page {concluded.page}, sha256 {concluded.digest}"]
     if verdict == "failed":

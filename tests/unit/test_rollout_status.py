@@ -1,6 +1,7 @@
 """`headgate status` while a rollout is under way."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ import stack.status
 from deployments.memory import MemoryTarget
 from deployments.target import Observation, Revision, Split
 from headgate.lake import FolderLake
-from headgate.release.rollout import Action, Step, write_step
+from headgate.release.rollout import Action, Concluded, Step, write_step
 from headgate.settings import AutoRollback, Stage, TrafficRouting
 
 STAGE = Stage(
@@ -61,3 +62,29 @@ def test_the_page_of_a_champions_ab_test_can_still_be_found(tmp_path) -> None:
     (told,) = stack.status._ab_test_lines(lake, "r1", "production")
     assert told.startswith("    A/B test before promotion: http://")
     assert told.endswith("/releases/r1/evidence/ab-test-production/abc/index.html")
+
+
+def test_the_page_of_the_last_ab_test_is_told_when_its_release_was_not_promoted(tmp_path: Path) -> None:
+    lake = FolderLake(tmp_path)
+    hold_ended(lake, "r1" * 32, "passed", hour=9)
+    hold_ended(lake, "r2" * 32, "failed", hour=11)
+    hold_ended(lake, "r3" * 32, "inconclusive", hour=10)
+    hold_ended(lake, "r4" * 32, "failed", hour=12, environment="pre-production")
+    releases = [name * 32 for name in ("r1", "r2", "r3", "r4", "r5")]
+    assert stack.status._last_ab_test_lines(lake, releases, "r1" * 32, "production") == [
+        "    last A/B test, of release r2r2r2r2r2r2 at 2026-05-01 11:00 UTC: failed; "
+        f"http://127.0.0.1:4300/releases/{'r2' * 32}/evidence/ab-test-production/abc/index.html"
+    ]
+    assert stack.status._last_ab_test_lines(lake, releases[:2], "r2" * 32, "production") == [], "the champion's is told as its own"
+    assert len(stack.status._last_ab_test_lines(lake, releases[:2], None, "production")) == 1
+    assert stack.status._last_ab_test_lines(lake, releases[4:], None, "production") == []
+
+
+def hold_ended(lake: FolderLake, release: str, verdict: str, hour: int, environment: str = "production") -> None:
+    """The page and the steps that a hold leaves behind."""
+    page = f"releases/{release}/evidence/ab-test-{environment}/abc/index.html"
+    lake.put_if_absent(page, b"page")
+    ended = Concluded(verdict=verdict, told="", page=page, digest="d" * 64)
+    for number, (kind, concluded) in enumerate((("hold", None), ("report", ended), ("roll_back", None))):
+        at, action = datetime(2026, 5, 1, hour, tzinfo=UTC), Action(kind=kind, reason="")
+        write_step(lake, release, Step(number=number, environment=environment, action=action, phase="outcome", at=at, concluded=concluded))
