@@ -174,6 +174,24 @@ def test_less_is_better_where_a_metric_counts_harm() -> None:
     assert judged((120, 80), (300, 100), fewer).concluded.verdict == "failed"
 
 
+@pytest.mark.parametrize(
+    ("metric", "verdict"),
+    [
+        ("confidence", "passed"),
+        ("right_share", "inconclusive"),
+        ("correction_rate", "inconclusive"),
+        ("error_rate", "inconclusive"),
+        ("abstention_rate", "inconclusive"),
+    ],
+)
+def test_two_equal_models_meet_an_effect_of_zero_only_where_nothing_varies(metric: str, verdict: str) -> None:
+    wanted = ABTest.model_validate({"hold_s": 60, "primary_metric": metric, "min_effect": 0})
+    (mine, said), (others, of_others) = lines("challenger", 300, 100), lines("champion", 300, 100)
+    assert report(count(Answers([*mine, *others], {}, said | of_others)), wanted).concluded.verdict == verdict
+    varied = [line(cohort, n, "yes", score=0.5 + n / 1000) for cohort in ("challenger", "champion") for n in range(400)]
+    assert report(count(Answers(varied, {}, {})), wanted).concluded.verdict == "inconclusive"
+
+
 def test_without_an_effect_the_numbers_only_inform() -> None:
     assert judged((180, 20), (300, 100)).concluded.told == "2 of 6 metrics differ: right_share, correction_rate"
     assert judged((160, 40), (300, 100)).concluded.told == "0 of 6 metrics differ"
