@@ -5,7 +5,6 @@ Variables win over the file; `HEADGATE_MODELS__replies__TRAIN__EPOCHS=2` reaches
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -18,7 +17,7 @@ from typing_extensions import override
 
 from headgate.errors import BadSettings
 from headgate.settings.data import Bound, Conflicts, DataChecks, Feedback, Queue, QueueReason, Retrain
-from headgate.settings.faults import besides, told_faults
+from headgate.settings.faults import part_of, told_faults, validated
 from headgate.settings.gates import Gates, LoadTest
 from headgate.settings.installation import S3, Arrivals, Gateway, Notice, Scoring, Signing, StackSettings
 from headgate.settings.release import ABTest, Approval, AutoAfter, AutoRollback, Rollout, Shadow, Stage, TrafficRouting
@@ -92,15 +91,20 @@ class ModelSettings(Section):
     rollout: Rollout = Rollout()
     serving: Serving = Serving()
 
-    @field_validator("retrain")
+    @field_validator("retrain", mode="wrap")
     @classmethod
-    def _enough_labels(cls, retrain: Retrain, info: ValidationInfo) -> Retrain:
+    def _enough_labels(cls, given: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Retrain:
         """A trigger that no rows could ever meet is a fault."""
-        if (labels := info.data.get("labels")) and retrain.min_labels > len(labels):
-            raise ValueError(
+
+        def too_few(retrain: Retrain) -> str:
+            if not (labels := info.data.get("labels")) or retrain.min_labels <= len(labels):
+                return ""
+            return (
                 f"expected min_labels of at most the {len(labels)} labels of the model, found {retrain.min_labels}; "
                 "no new rows could set off a training"
             )
+
+        retrain: Retrain = validated(given, validate, too_few, lambda given: part_of(Retrain, given, "min_labels"))
         return retrain
 
     @property
@@ -123,11 +127,11 @@ def _policy_faults(models: Mapping[str, ModelSettings]) -> str:
     return "; ".join(filter(None, faults))
 
 
-def _valid(given: object) -> Iterator[tuple[str, ModelSettings]]:
-    """The models that have no fault of their own."""
+def _readers(given: object) -> Iterator[tuple[str, ModelSettings]]:
+    """The models whose data set and policy are valid, whatever else is wrong with them."""
     for name, table in given.items() if isinstance(given, Mapping) else ():
-        with suppress(ValidationError):
-            yield name, ModelSettings.model_validate(table)
+        if model := part_of(ModelSettings, table, "dataset", "conflicts"):
+            yield name, model
 
 
 class Settings(BaseSettings):
@@ -152,14 +156,8 @@ class Settings(BaseSettings):
     @field_validator("models", mode="wrap")
     @classmethod
     def _one_policy_for_a_data_set(cls, given: Any, validate: ValidatorFunctionWrapHandler) -> dict[str, ModelSettings]:
-        """A data set is ingested once, for all models that read it; the models without a fault of their own are compared in any case."""
-        try:
-            models: dict[str, ModelSettings] = validate(given)
-        except ValidationError as fault:
-            raise (besides(fault, told, given) if (told := _policy_faults(dict(_valid(given)))) else fault) from None
-        if told := _policy_faults(models):
-            raise ValueError(told)
-        return models
+        """A data set is ingested once, for all models that read it."""
+        return validated(given, validate, _policy_faults, lambda given: dict(_readers(given)))
 
     @classmethod
     @override

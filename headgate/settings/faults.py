@@ -1,12 +1,15 @@
 """What is wrong with settings, said in one form: what was expected, what was found, and what to do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails
 
+Whole = TypeVar("Whole")
+Table = TypeVar("Table", bound=BaseModel)
 EXPECTED = {
     "greater_than_equal": "at least {ge}",
     "greater_than": "more than {gt}",
@@ -39,8 +42,31 @@ def told_faults(root: type[BaseModel], fault: ValidationError) -> list[str]:
     return [f"{'.'.join(map(str, one['loc'])) or 'headgate.toml'}: {_told(root, one)}" for one in fault.errors()]
 
 
-def besides(fault: ValidationError, rule: str, given: object) -> ValidationError:
-    """The same faults, and one more that a rule between valid parts found."""
+def validated(given: Any, validate: Callable[[Any], Whole], rule: Callable[[Whole], str], parts: Callable[[Any], Whole | None]) -> Whole:
+    """The valid whole that a rule holds for; else its faults, and what the rule says of those parts that are valid all the same.
+
+    rule: what is wrong, empty where nothing is; parts: what can be judged of something with other faults, if anything.
+    """
+    try:
+        whole = validate(given)
+    except ValidationError as fault:
+        valid = parts(given)
+        raise (_besides(fault, told, given) if valid and (told := rule(valid)) else fault) from None
+    if told := rule(whole):
+        raise ValueError(told)
+    return whole
+
+
+def part_of(table: type[Table], given: Any, *keys: str) -> Table | None:
+    """The table as these keys alone make it, whatever is wrong with others; None if they are at fault themselves."""
+    if isinstance(given, Mapping):
+        with suppress(ValidationError):
+            return table.model_validate({key: given[key] for key in keys if key in given})
+    return given if isinstance(given, table) else None
+
+
+def _besides(fault: ValidationError, rule: str, given: object) -> ValidationError:
+    """The same faults, and one more."""
     kept = [InitErrorDetails(type=e["type"], loc=e["loc"], input=e["input"], ctx=e.get("ctx", {})) for e in fault.errors()]
     broken = InitErrorDetails(type="value_error", loc=(), input=given, ctx={"error": ValueError(rule)})
     return ValidationError.from_exception_data(fault.title, [*kept, broken])

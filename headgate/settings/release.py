@@ -1,10 +1,11 @@
 """Who says yes, and how a release reaches production."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
+from headgate.settings.faults import part_of, validated
 from headgate.settings.section import Name, Percent, Positive, Section, Share
 
 SHARE_OF = {"CANARY": "canary_size_percent", "LINEAR": "linear_step_size_percent"}
@@ -157,17 +158,22 @@ class Stage(Section):
             "raise it, or let the canary end at a smaller share"
         )
 
-    @field_validator("auto_rollback")
+    @field_validator("auto_rollback", mode="wrap")
     @classmethod
-    def _time_for_the_bake(cls, limits: AutoRollback, info: ValidationInfo) -> AutoRollback:
+    def _time_for_the_bake(cls, given: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> AutoRollback:
         """A deadline before the end of the bake time could never be met."""
         routing, bake_time_s = info.data.get("traffic_routing"), info.data.get("bake_time_s")
-        if routing is None or bake_time_s is None or limits.max_duration_s >= (longest := routing.wait_interval_s + bake_time_s):
-            return limits
-        raise ValueError(
-            f"expected max_duration_s of at least wait_interval_s + bake_time_s = {longest:g}, found {limits.max_duration_s:g}; "
-            "raise it, or bake for less time"
-        )
+
+        def too_short(limits: AutoRollback) -> str:
+            if routing is None or bake_time_s is None or limits.max_duration_s >= (longest := routing.wait_interval_s + bake_time_s):
+                return ""
+            return (
+                f"expected max_duration_s of at least wait_interval_s + bake_time_s = {longest:g}, found {limits.max_duration_s:g}; "
+                "raise it, or bake for less time"
+            )
+
+        limits: AutoRollback = validated(given, validate, too_short, lambda given: part_of(AutoRollback, given, "max_duration_s"))
+        return limits
 
     @property
     def looks(self) -> int:
@@ -183,6 +189,12 @@ class Shadow(Section):
     max_duration_s: float = Field(3600, gt=0, le=7 * 86400, description="neither passed nor failed after so long is inconclusive")
 
 
+def _named(given: Any) -> tuple[Stage, ...]:
+    """The stages whose environment is valid, whatever else is wrong with them."""
+    found = (part_of(Stage, one, "environment") for one in given) if isinstance(given, list | tuple) else ()
+    return tuple(stage for stage in found if stage)
+
+
 class Rollout(Section):
     """Where the endpoint test runs first, and the stages after approval."""
 
@@ -191,12 +203,17 @@ class Rollout(Section):
     shadow: Shadow = Shadow()
     stages: tuple[Stage, ...] = Field((Stage(environment="production"),), validate_default=True)
 
-    @field_validator("stages")
+    @field_validator("stages", mode="wrap")
     @classmethod
-    def _has_stages(cls, stages: tuple[Stage, ...], info: ValidationInfo) -> tuple[Stage, ...]:
+    def _has_stages(cls, given: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> tuple[Stage, ...]:
         """The last stage is production; two of one name would share an endpoint."""
-        names, staging = [stage.environment for stage in stages], info.data.get("staging")
-        if not names or len({*names, staging}) != len(names) + 1:
+        staging = info.data.get("staging")
+
+        def shared(stages: tuple[Stage, ...]) -> str:
+            names = [stage.environment for stage in stages]
+            if names and len({*names, staging}) == len(names) + 1:
+                return ""
             besides = f", other than staging {staging}" if staging else ""
-            raise ValueError(f"expected stages with an environment each of its own{besides}, found {', '.join(names) or 'none'}")
-        return stages
+            return f"expected stages with an environment each of its own{besides}, found {', '.join(names) or 'none'}"
+
+        return validated(given, validate, shared, _named)

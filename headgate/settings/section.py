@@ -2,7 +2,7 @@
 
 A rule between keys is a validator of the last of them in the class's order, which reads the others in `info.data`: so it is told together
 with the faults of other keys. What is at fault itself is missing there, and then the rule says nothing. A last key that may be left out
-takes `validate_default=True`.
+takes `validate_default=True`. Where the last one is a table of which the rule reads some keys, `faults.validated` judges these in any case.
 """
 
 from typing import Annotated

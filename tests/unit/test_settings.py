@@ -193,6 +193,39 @@ conflicts = { policy = "majority" }
     ]
 
 
+def test_a_rule_is_told_though_other_keys_of_the_same_tables_are_at_fault(read: Callable[[str], Settings]) -> None:
+    text = """
+[models.replies]
+dataset = "replies"
+labels = ["a", "b"]
+retrain = { min_labels = 3, cool_down_hours = -1 }
+[[models.replies.rollout.stages]]
+environment = "production"
+bake_time_s = 600
+auto_rollback = { max_duration_s = 60, max_p95_ratio = 0 }
+[[models.replies.rollout.stages]]
+environment = "production"
+[models.urgent]
+dataset = "replies"
+conflicts = { policy = "majority" }
+seed = 1
+"""
+    head, *faults = fault_of(read, text).splitlines()
+    assert head == "headgate.toml has 7 fault(s):"
+    stages = "models.replies.rollout.stages"
+    assert faults == [
+        "  models.replies.retrain.cool_down_hours: expected at least 0, found -1",
+        "  models.replies.retrain: expected min_labels of at most the 2 labels of the model, found 3; no new rows could set off a training",
+        f"  {stages}.0.auto_rollback.max_p95_ratio: expected at least 1, found 0",
+        f"  {stages}.0.auto_rollback: expected max_duration_s of at least wait_interval_s + bake_time_s = 600, found 60; "
+        "raise it, or bake for less time",
+        f"  {stages}: expected stages with an environment each of its own, other than staging staging, found production, production",
+        f"  models.urgent.seed: expected one of {', '.join(ModelSettings.model_fields)}, found 'seed'",
+        "  models: data set 'replies' is read by several models: expected one policy for conflicts, found "
+        "models.replies.conflicts.policy = latest, models.urgent.conflicts.policy = majority",
+    ]
+
+
 def test_a_rule_says_nothing_about_keys_that_are_at_fault_themselves(read: Callable[[str], Settings]) -> None:
     stage = '[[models.replies.rollout.stages]]\nenvironment = "production"\nbake_time_s = -1\nauto_rollback = { max_duration_s = 1 }\n'
     watch = "[models.replies.watch]\nwindow_hours = 5\nreference_days = 1\n"
