@@ -5,6 +5,7 @@ carry Headgate's label are changed or removed, and a removal names the object's 
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -131,7 +132,9 @@ class Cluster:
     def _api(self) -> Any:
         with self._calling("find the cluster"):
             configuration = kubernetes.client.Configuration()
-            kubernetes.config.load_config(context=self.context, client_configuration=configuration)
+            # The client itself looks at KUBECONFIG once, when it is imported.
+            named = {"config_file": os.environ["KUBECONFIG"]} if os.environ.get("KUBECONFIG") else {}
+            kubernetes.config.load_config(**named, context=self.context, client_configuration=configuration)
             configuration.retries = urllib3.Retry(total=2, backoff_factor=0.2, status=0, allowed_methods=None)
             return kubernetes.client.ApiClient(configuration)
 
