@@ -49,7 +49,7 @@ test: install
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-cluster: install
-	$(BIN)/pytest tests/cluster -m cluster
+	$(BIN)/pytest tests/cluster -m "cluster and not slow"
 
 soak: install
 	@test -n "$(BUNDLE)" || { echo "expected a bundle folder: make soak BUNDLE=out/bundle (headgate wrap writes one)"; exit 2; }
