@@ -17,11 +17,10 @@ from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.report import Report
 from headgate.model.bundle import open_bundle, signature_beside
 from headgate.model.sbom import FILE as SBOM
-from headgate.record import Record
 from headgate.release.candidate import Candidate, save_outcome
 from headgate.release.changes import code_changes, data_changes, flat_settings, setting_changes, settings_of
 from headgate.release.configuration import configuration_of
-from headgate.release.record import Release, folder, load_release, save_release
+from headgate.release.record import Release, Tested, folder, load_release, save_release
 from headgate.release.registry import Registered, link_evidence, log_evidence, set_alias
 from headgate.release.shadow_report import ShadowReport
 from headgate.settings import ModelSettings, load_settings
@@ -29,13 +28,6 @@ from tasks.once import once_per_run
 from tasks.places import evidence_url, keep_folder, the_lake, workplace
 
 PREDICTIONS, MODEL_CARD = "predictions.parquet", "model_card.md"
-
-
-class Tested(Record):
-    """A release and what its tests said."""
-
-    release: str
-    verdict: str
 
 
 @once_per_run("record release")

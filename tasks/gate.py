@@ -10,13 +10,12 @@ from headgate.release.audit import append, entries, over
 from headgate.release.champion import champion
 from headgate.release.decisions import AUTOMATION, answer_by_history, history
 from headgate.release.notice import decided_text, send, waiting_text
-from headgate.release.record import Release, folder, load_release
+from headgate.release.record import Release, Tested, folder, load_release
 from headgate.release.registry import drop_alias
 from headgate.release.signatures import Signatures, how_to_sign, signature_faults, signatures
 from headgate.settings import load_settings
 from tasks.asking import start_gate_run
 from tasks.candidates import production
-from tasks.evidence import Tested
 from tasks.once import once_per_run
 from tasks.places import evidence_url, the_lake
 

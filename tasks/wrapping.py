@@ -13,7 +13,8 @@ from headgate.model.signing import sign_bundle
 from headgate.model.wrapping import wrap
 from headgate.record import Record
 from headgate.release.candidate import Candidate
-from headgate.release.registry import Registered, register
+from headgate.release.registering import register
+from headgate.release.registry import Registered
 from headgate.settings import load_settings
 from tasks.once import once_per_run
 from tasks.places import workplace

@@ -60,6 +60,13 @@ class Release(Record):
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
+class Tested(Record):
+    """A release and what its tests said."""
+
+    release: str
+    verdict: str
+
+
 def folder(release_id: str) -> str:
     """Key of the folder that holds everything about a release."""
     return f"releases/{release_id}"

@@ -28,7 +28,7 @@ from headgate.model.classifier import TransformerClassifier
 from headgate.model.pipeline import MailPipeline
 from headgate.model.runtime import Message, Runtime
 from headgate.release.candidate import Candidate
-from headgate.release.registry import register
+from headgate.release.registering import register
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # on a busy machine the imports of three servers alone take minutes
 

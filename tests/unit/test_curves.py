@@ -18,7 +18,8 @@ from headgate.model.classifier import TransformerClassifier
 from headgate.model.saved import read_record
 from headgate.model.training_run import log_to_mlflow
 from headgate.release.candidate import Candidate
-from headgate.release.registry import log_evidence, register
+from headgate.release.registering import register
+from headgate.release.registry import log_evidence
 
 METRICS = {"accuracy": 0.9, "linear_floor": {"accuracy": 0.7}, "labels": ["a", "b"], "tested_on": "f.jsonl", "train_rows": 12}
 
