@@ -247,6 +247,26 @@ def deploy(
     say(deploy_bundle(chosen_model(model), bundle, endpoint, target))
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def image(
+    context: typer.Context,
+    bundle: Annotated[Path, typer.Argument(help="bundle folder, as `headgate wrap` writes it", exists=True, file_okay=False)],
+    repository: Annotated[str, typer.Option(help="where it is pushed to, without tag: registry.example/replies")],
+    insecure: Annotated[bool, typer.Option("--insecure", help="the registry speaks HTTP (with buildah)")] = False,
+) -> None:
+    """Build the serving image of a bundle, push it, and print it by digest: what `headgate render` wants as --image.
+
+    Options after -- go to the build: a private index, a certificate, another base (docs/bundle.md).
+
+    \b
+    headgate image out/bundle --repository registry.example/replies
+    headgate image out/bundle --repository registry.example/replies -- --secret id=pip,src=pip.conf
+    """
+    from deployments.images import build_and_push
+
+    say(build_and_push(bundle, repository, context.args, insecure))
+
+
 @app.command()
 def triggers(
     model: Annotated[str | None, typer.Option(help="table of headgate.toml; all of them if left out", show_default=False)] = None,

@@ -16,9 +16,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from image_engine import NAME, Engine, find_engine, give_up
+from image_engine import CERTIFICATES, Engine, find_engine, give_up
 from kubectl import ENDPOINT, kubectl
 
+from deployments.images import build_and_push
 from deployments.kubernetes import KubernetesTarget, Place
 from deployments.manifests.traffic import Gateway
 from deployments.manifests.workload import Replicas, Resources
@@ -101,20 +102,27 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def revisions(shared: Path, registry: str, tiny_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Revision]:
     """Releases whose images lie in the registry: `first` scores, `second` abstains from all, `crash` and `memory` never start."""
-    folder = tmp_path_factory.mktemp("images")
+    folder, repository = tmp_path_factory.mktemp("images"), f"{registry}/replies"
     engine = find_engine(shared, folder)
-    found = {}
-    for number, (name, least) in enumerate([("first", 0.0), ("second", 1.0)], start=1):
-        provenance = {"model": "replies", "commit": str(number) * 40, "data_version": DATA}
-        bundle = wrap(tiny_classifier, folder / name, FilterConfig(min_confidence=least, out_of_scope_share=0.0), provenance)
-        built = engine.image(bundle.path, name)
-        assert built.returncode == 0, built.stderr[-3000:]
-        found[name] = _revision(number, bundle.digest, bundle.path, _push(engine, name, registry, folder))
+    secret = ["--secret", f"id=ca,src={CERTIFICATES}"] if CERTIFICATES.exists() else []
+    found, names = {}, {}
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in engine.environment.items():
+            patch.setenv(variable, value)
+        for number, (name, least) in enumerate([("first", 0.0), ("second", 1.0)], start=1):
+            provenance = {"model": "replies", "commit": str(number) * 40, "data_version": DATA}
+            bundle = wrap(tiny_classifier, folder / name, FilterConfig(min_confidence=least, out_of_scope_share=0.0), provenance)
+            image = build_and_push(bundle.path, repository, [*engine.build[2:], *secret], insecure=engine.run == "podman")
+            names[name] = f"{repository}:bundle-{bundle.digest[:16]}"
+            found[name] = _revision(number, bundle.digest, bundle.path, image.partition("@")[2])
     for number, (name, entrypoint) in enumerate(FAULTY.items(), start=3):
-        (folder / "Dockerfile").write_text(f"FROM {NAME}:first\nENTRYPOINT {entrypoint}\n")
-        built = engine.call(*engine.build, "--file", str(folder / "Dockerfile"), "--tag", f"{NAME}:{name}", str(folder / "first"))
+        (folder / "Dockerfile").write_text(f"FROM {names['first']}\nENTRYPOINT {entrypoint}\n")
+        options = ["--file", str(folder / "Dockerfile"), "--tag", f"{repository}:{name}"]
+        built = engine.call(*engine.build, *options, str(folder / "first"))
         assert built.returncode == 0, built.stderr[-3000:]
-        found[name] = _revision(number, found["first"].bundle_digest, folder / "first", _push(engine, name, registry, folder))
+        found[name] = _revision(
+            number, found["first"].bundle_digest, folder / "first", _push(engine, f"{repository}:{name}", folder / name)
+        )
     found["nowhere"] = _revision(5, found["first"].bundle_digest, folder / "first", f"sha256:{'0' * 64}")
     return found
 
@@ -152,12 +160,11 @@ def _revision(number: int, digest: str, bundle: Path, image_digest: str) -> Revi
     )
 
 
-def _push(engine: Engine, tag: str, registry: str, folder: Path) -> str:
+def _push(engine: Engine, name: str, told: Path) -> str:
     """The digest that the registry gave it."""
-    told = folder / f"{tag}.digest"
-    done = engine.call("podman", "push", "--tls-verify=false", f"--digestfile={told}", f"{NAME}:{tag}", f"{registry}/replies:{tag}")
+    done = engine.call("podman", "push", "--tls-verify=false", f"--digestfile={told}.digest", name)
     assert done.returncode == 0, done.stderr
-    return told.read_text().strip()
+    return Path(f"{told}.digest").read_text().strip()
 
 
 def _free_port() -> int:
