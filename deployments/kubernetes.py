@@ -159,13 +159,18 @@ class KubernetesTarget:
         self._remove_all_but(endpoint, set())
 
     def _change(self, endpoint: str, decide: layouts.Change, new: bool = False) -> EndpointStatus:
-        """Make a change real, or leave everything as it was; with `new` the endpoint need not be there."""
+        """Make a change real, or leave everything as it was; with `new` the endpoint need not be there.
+
+        Servers that serve already are left alone, so that taking a challenger away never waits for a champion that limps; the same again
+        is a repair, which brings back what is missing of them.
+        """
         route = self._route(endpoint) if new else self._known(endpoint)
         now = _layout(route) if route else Layout()
         wanted = decide(now)
         try:
             for revision in wanted.live().values():
-                self._start(endpoint, revision, patient=revision.release in now.releases())
+                if wanted == now or revision.release not in now.releases():
+                    self._start(endpoint, revision, patient=revision.release in now.releases())
         except (Refused, Stale):
             self._remove_all_but(endpoint, now.releases())
             raise

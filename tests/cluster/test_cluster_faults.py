@@ -94,6 +94,20 @@ def test_a_challenger_that_went_away_has_failed_calls_and_its_users_are_the_cham
     assert {one[1] for one in found} == {"scored"}
 
 
+def test_a_challenger_is_taken_away_at_once_also_while_the_champion_limps(
+    target: KubernetesTarget, revisions: Revisions, namespace: str
+) -> None:
+    first = revisions["first"]
+    target.deploy(ENDPOINT, first)
+    target.deploy(ENDPOINT, revisions["second"])
+    kubectl("scale", "deployment", f"{ENDPOINT}-{first.release[:10]}", "-n", namespace, "--replicas=0")
+    until(lambda: target._available(ENDPOINT, first) == 0, "the pod did not go")
+    status = target.rollback(ENDPOINT)
+    assert (status.champion, status.challenger, status.ready) == (first, None, False)
+    kubectl("scale", "deployment", f"{ENDPOINT}-{first.release[:10]}", "-n", namespace, "--replicas=1")
+    assert target.deploy(ENDPOINT, first).ready, "the same again waits until it serves"
+
+
 def test_a_drained_node_and_its_return_leave_the_endpoint_as_it_was(target: KubernetesTarget, revisions: Revisions) -> None:
     target.deploy(ENDPOINT, revisions["first"])
     before = target.status(ENDPOINT)
