@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from headgate.data.turns import turn
 from headgate.errors import Conflict, HeadgateError, NotFound, Unavailable
 from headgate.lake import Lake
 from headgate.s3_faults import delta_fault, one_line
@@ -98,9 +99,15 @@ def replace(lake: Lake, key: str, table: DeltaTable, rows: pa.Table, removed: li
 def compact(lake: Lake, key: str) -> int:
     """Rewrite small files as few larger ones and say how many went; 0 where there is nothing to do or other writers were faster.
 
-    It changes no row and makes no data version, so that delta-rs may rebase it on the commits of others, and losing to one that rewrote
-    the same files costs nothing: the next compaction finds them again.
+    It changes no row and makes no data version, so that delta-rs may rebase it on merges and appends, and losing to one that rewrote the
+    same files costs nothing: the next compaction finds them again. Only one runs at a time: delta-rs 1.6 also rebases one compaction on
+    another that rewrote the same files (it takes neither retries nor a transaction id from us), and then their rows are there twice.
     """
+    with turn(lake, f"compacting/{key}.json") as ours:
+        return _compacted(lake, key) if ours else 0
+
+
+def _compacted(lake: Lake, key: str) -> int:
     for _ in range(COMPACTIONS):
         if (table := open_table(lake, key)) is None:
             raise NotFound(f"{lake.join(key)}: expected a table, found none; ingest a file first")
