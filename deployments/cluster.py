@@ -19,6 +19,7 @@ from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from kubernetes.stream import stream
 from websocket import WebSocketException
 
+from deployments.manifests.pods import CONTAINER
 from deployments.manifests.workload import MANAGER, Apis, Manifest
 from headgate.errors import Refused, Stale, Unavailable
 
@@ -90,17 +91,27 @@ class Cluster:
         try:
             with self._calling(f"read the log of {pod}"):
                 said = kubernetes.client.CoreV1Api(self._api).read_namespaced_pod_log(
-                    pod, self.namespace, tail_lines=lines, previous=previous, _request_timeout=TIMEOUT_S
+                    pod, self.namespace, container=CONTAINER, tail_lines=lines, previous=previous, _request_timeout=TIMEOUT_S
                 )
         except (Refused, Unavailable):
             return []
         return [str(line) for line in said.splitlines()]
 
     def run(self, pod: str, command: Sequence[str], timeout_s: float = 30) -> str:
-        """What a program says that runs in the pod's first container; Unavailable if it did not run to its end well."""
+        """What a program says that runs beside the pod's server; Unavailable if it did not run to its end well."""
         call = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(self._api.configuration)).connect_get_namespaced_pod_exec
         with self._calling(f"run {command[0]} in {pod}"):
-            told = stream(call, pod, self.namespace, command=[*command], stdout=True, stderr=True, stdin=False, _preload_content=False)
+            told = stream(
+                call,
+                pod,
+                self.namespace,
+                container=CONTAINER,
+                command=[*command],
+                stdout=True,
+                stderr=True,
+                stdin=False,
+                _preload_content=False,
+            )
             told.run_forever(timeout=timeout_s)
             said, faults, code = told.read_stdout(), told.read_stderr(), told.returncode
             told.close()

@@ -207,13 +207,14 @@ class KubernetesTarget:
         wanted = self._route_of(endpoint, layout)
         if route is not None:
             wanted["metadata"]["resourceVersion"] = route["metadata"]["resourceVersion"]
-        applied = self.cluster.apply(wanted)
+        applied, gateway = self.cluster.apply(wanted), self.place.gateway
         deadline = time.monotonic() + self.ready_s
-        while not _taken(found := self.cluster.get(*ROUTE, endpoint) or {}, applied["metadata"]["generation"]):
+        while not _taken(found := self.cluster.get(*ROUTE, endpoint) or {}, applied["metadata"]["generation"], gateway.name):
             if time.monotonic() > deadline:
+                told = _conditions(found, gateway.name) or "no controller says anything about it"
                 raise Unavailable(
-                    f"the Gateway {self.place.gateway.namespace}/{self.place.gateway.name} did not take the route of endpoint {endpoint} "
-                    f"within {self.ready_s:g} s: {_conditions(found) or 'no controller says anything about it'}; repeat it once it does"
+                    f"the Gateway {gateway.namespace}/{gateway.name} did not take the route of endpoint {endpoint} "
+                    f"within {self.ready_s:g} s: {told}; repeat it once it does"
                 )
             time.sleep(0.1)
 
@@ -337,17 +338,19 @@ def _layout(route: Manifest) -> Layout:
     return Layout.model_validate_json(told)
 
 
-def _parents(route: Manifest) -> Iterator[Manifest]:
+def _told_by(route: Manifest, gateway: str) -> Iterator[Manifest]:
+    """What the controller of this Gateway says of the route; others may have it too."""
     for parent in (route.get("status") or {}).get("parents") or []:
-        yield from parent.get("conditions") or []
+        if (parent.get("parentRef") or {}).get("name") == gateway:
+            yield from parent.get("conditions") or []
 
 
-def _taken(route: Manifest, generation: int) -> bool:
-    """Whether a Gateway accepted this generation, and found all that it names."""
-    told = [one for one in _parents(route) if one.get("observedGeneration", 0) >= generation]
+def _taken(route: Manifest, generation: int, gateway: str) -> bool:
+    """Whether the Gateway accepted this generation, and found all that it names."""
+    told = [one for one in _told_by(route, gateway) if one.get("observedGeneration", 0) >= generation]
     accepted = any(one["type"] == "Accepted" and one["status"] == "True" for one in told)
     return accepted and not any(one["type"] == "ResolvedRefs" and one["status"] != "True" for one in told)
 
 
-def _conditions(route: Manifest) -> str:
-    return "; ".join(f"{one['type']}={one['status']} ({one.get('message') or one.get('reason')})" for one in _parents(route))
+def _conditions(route: Manifest, gateway: str) -> str:
+    return "; ".join(f"{one['type']}={one['status']} ({one.get('message') or one.get('reason')})" for one in _told_by(route, gateway))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from deployments.manifests.pods import CONTAINER
 from deployments.manifests.workload import Manifest
 
 HOPELESS = {
@@ -45,7 +46,7 @@ def restarts(pod: Manifest) -> int:
 
 def image_digest(pods: Iterable[Manifest]) -> str | None:
     """The digest of the image that runs, as the node pulled it; None where the node does not tell one."""
-    for container in (container for pod in pods for container in _containers(pod)):
+    for container in (container for pod in pods for container in _containers(pod) if container.get("name") == CONTAINER):
         name, found, digest = str(container.get("imageID") or "").rpartition("@")
         if found and name:
             return digest

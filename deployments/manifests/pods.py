@@ -4,6 +4,7 @@ from deployments.manifests.workload import PORT, Apis, Manifest, Workload
 
 LOG = "/var/log/headgate"
 USER = 10001
+CONTAINER = "server"
 REQUEST_ID = "X-Request-Id"  # what a Gateway gives each request and its mirrored copy
 OPTIONS = {"MODEL": "--model", "RELEASE": "--release", "LOG_TEXT": "--log-text", "MAX_CACHED": "--max-cached", "WORKERS": "--workers"}
 
@@ -121,7 +122,7 @@ def container(workload: Workload) -> Manifest:
     """The server: read-only but for its log, without a single capability."""
     told = [part for name, option in OPTIONS.items() for part in (option, f"$({name})")]
     return {
-        "name": "server",
+        "name": CONTAINER,
         "image": workload.image,
         "imagePullPolicy": "IfNotPresent",
         "args": [*told, "--log-dir", LOG, "--mirror-header", REQUEST_ID],

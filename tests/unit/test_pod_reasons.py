@@ -48,5 +48,6 @@ def test_a_pod_without_a_node_says_what_the_scheduler_says() -> None:
 
 
 def test_the_image_that_runs_is_named_by_the_digest_that_the_node_pulled() -> None:
-    assert image_digest([pod(imageID="registry.example/replies@sha256:abc")]) == "sha256:abc"
-    assert image_digest([pod(imageID="sha256:def"), pod()]) is None
+    assert image_digest([pod(name="server", imageID="registry.example/replies@sha256:abc")]) == "sha256:abc"
+    assert image_digest([pod(name="server", imageID="sha256:def"), pod()]) is None
+    assert image_digest([pod(name="istio-proxy", imageID="registry.example/proxy@sha256:123")]) is None
