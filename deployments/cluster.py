@@ -4,20 +4,24 @@ All is applied on the server's side under one field manager; what another manage
 carry Headgate's label are changed or removed, and a removal names the object's uid, so that a namesake made meanwhile is left alone.
 """
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import kubernetes
 import urllib3
+import websocket
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from kubernetes.stream import stream
-from websocket import WebSocketException
 
 from deployments.manifests.pods import CONTAINER
 from deployments.manifests.workload import MANAGER, Apis, Manifest
@@ -100,21 +104,17 @@ class Cluster:
     def run(self, pod: str, command: Sequence[str], timeout_s: float = 30) -> str:
         """What a program says that runs beside the pod's server; Unavailable if it did not run to its end well."""
         call = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(self._api.configuration)).connect_get_namespaced_pod_exec
+        options = {"container": CONTAINER, "command": [*command], "stdout": True, "stderr": True, "stdin": False, "_preload_content": False}
         with self._calling(f"run {command[0]} in {pod}"):
-            told = stream(
-                call,
-                pod,
-                self.namespace,
-                container=CONTAINER,
-                command=[*command],
-                stdout=True,
-                stderr=True,
-                stdin=False,
-                _preload_content=False,
-            )
-            told.run_forever(timeout=timeout_s)
-            said, faults, code = told.read_stdout(), told.read_stderr(), told.returncode
-            told.close()
+            websocket.setdefaulttimeout(timeout_s)  # the client's own calls have no bound
+            told = stream(call, pod, self.namespace, **options)
+            try:
+                told.run_forever(timeout=timeout_s)
+                if told.is_open():
+                    raise Unavailable(f"{command[0]} in pod {pod} did not end within {timeout_s:g} s")
+                said, faults, code = told.read_stdout(timeout=0), told.read_stderr(timeout=0), _exit_code(told)
+            finally:
+                told.close()
         if code != 0:
             raise Unavailable(f"{command[0]} in pod {pod} ended with {code}: {faults[-500:]}")
         return str(said)
@@ -143,15 +143,27 @@ class Cluster:
     def _api(self) -> Any:
         with self._calling("find the cluster"):
             configuration = kubernetes.client.Configuration()
-            # The client itself looks at KUBECONFIG once, when it is imported.
-            named = {"config_file": os.environ["KUBECONFIG"]} if os.environ.get("KUBECONFIG") else {}
-            kubernetes.config.load_config(**named, context=self.context, client_configuration=configuration)
+            self._load(configuration)
             configuration.retries = urllib3.Retry(total=2, backoff_factor=0.2, status=0, allowed_methods=None)
-            return kubernetes.client.ApiClient(configuration)
+            found = kubernetes.client.ApiClient(configuration)
+            bound = urllib3.Timeout(connect=TIMEOUT_S[0], read=TIMEOUT_S[1])  # discovery names none of its own
+            found.rest_client.pool_manager.connection_pool_kw["timeout"] = bound
+            return found
+
+    def _load(self, configuration: Any) -> None:
+        """The kubeconfig that is named now (the client looks at KUBECONFIG once, when it is imported), else the pod's service account."""
+        named = os.environ.get("KUBECONFIG")
+        if named or self.context or Path("~/.kube/config").expanduser().exists():
+            kubernetes.config.load_kube_config(named, self.context, client_configuration=configuration)
+        else:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)
 
     @cached_property
     def _dynamic(self) -> Any:
-        return DynamicClient(self._api)
+        """Its discovery is kept in a file, which other clusters at the same address and other users must not share."""
+        folder = tempfile.mkdtemp(prefix="headgate-discovery-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return DynamicClient(self._api, cache_file=f"{folder}/discovery.json")
 
     def _require_ours(self, found: Manifest) -> None:
         labels = found["metadata"].get("labels") or {}
@@ -176,8 +188,16 @@ class Cluster:
             raise Refused(
                 f"{where}: expected a cluster with this kind, found none ({fault}); see docs/kubernetes.md for what it needs"
             ) from fault
-        except (urllib3.exceptions.HTTPError, WebSocketException, OSError) as fault:
+        except (urllib3.exceptions.HTTPError, websocket.WebSocketException, OSError) as fault:
             raise Unavailable(f"{where}: the cluster does not answer ({type(fault).__name__}: {fault})") from fault
+
+
+def _exit_code(told: Any) -> int | None:
+    """How the program ended; None where the connection ended first, or the cluster tells no exit code."""
+    try:
+        return int(told.returncode)
+    except (TypeError, KeyError, ValueError, IndexError):
+        return None
 
 
 def _told(where: str, fault: Any) -> Exception:
@@ -191,7 +211,7 @@ def _told(where: str, fault: Any) -> Exception:
         return Refused(f"{told}. Let that manager leave the field to Headgate, then repeat")
     if status == 409:
         return Stale(f"{where}: it was changed meanwhile ({said}); look again and repeat")
-    if status == 403:
+    if status == 403 or "Handshake status 403" in said:
         return Refused(f"{where}: not allowed ({said}); `headgate render rbac` prints the Role that the flows need")
     if status in (0, 429) or status >= 500:
         return Unavailable(f"{where}: the cluster answered {status}: {said}")

@@ -153,10 +153,10 @@ class KubernetesTarget:
         return running_of(self._ask(endpoint, "GET", "/ping", {}, cohort), image_digest(self._pods(endpoint, revision)))
 
     def delete(self, endpoint: str) -> None:
-        """Stop everything of the endpoint and forget it; its prediction log stays. Idempotent."""
+        """Stop everything of the endpoint and forget it; the copies of its prediction log stay. Idempotent."""
         if (route := self._route(endpoint)) is not None:
             self.cluster.remove(route)
-        self._remove_all_but(endpoint, set())
+        self._remove(endpoint, self._there(endpoint))
 
     def _change(self, endpoint: str, decide: layouts.Change, new: bool = False) -> EndpointStatus:
         """Make a change real, or leave everything as it was; with `new` the endpoint need not be there.
@@ -172,11 +172,20 @@ class KubernetesTarget:
                 if wanted == now or revision.release not in now.releases():
                     self._start(endpoint, revision, patient=revision.release in now.releases())
         except (Refused, Stale):
-            self._remove_all_but(endpoint, now.releases())
+            self._remove(endpoint, wanted.releases() - now.releases() - self._live(endpoint))
             raise
         self._switch(endpoint, wanted, route)
-        self._remove_all_but(endpoint, wanted.releases())
+        if (found := self._live(endpoint)) != wanted.releases():
+            raise Stale(
+                f"endpoint {endpoint}: it was changed meanwhile: expected {sorted(wanted.releases())}, found {sorted(found)}; look again"
+            )
+        self._remove(endpoint, self._there(endpoint) - {release[:SHORT] for release in found})
         return self.status(endpoint)
+
+    def _live(self, endpoint: str) -> set[str]:
+        """The releases that the route names now."""
+        route = self._route(endpoint)
+        return _layout(route).releases() if route else set()
 
     def _start(self, endpoint: str, revision: Revision, patient: bool) -> None:
         workload = self._workload(endpoint, revision)
@@ -225,10 +234,14 @@ class KubernetesTarget:
         route["metadata"]["annotations"] = {LAYOUT: layout.model_dump_json()}
         return route
 
-    def _remove_all_but(self, endpoint: str, releases: set[str]) -> None:
-        """Servers first, then what leads to them, once they have answered what was under way."""
-        keep = {release[:SHORT] for release in releases}
-        gone = {name: found for name, found in self._by_release(endpoint).items() if name not in keep}
+    def _there(self, endpoint: str) -> set[str]:
+        """The releases that have objects, as their labels name them."""
+        return set(self._by_release(endpoint))
+
+    def _remove(self, endpoint: str, releases: set[str]) -> None:
+        """Servers first, then what leads to them, once they have answered what was under way. Releases may be as short as labels are."""
+        unwanted = {release[:SHORT] for release in releases}
+        gone = {name: found for name, found in self._by_release(endpoint).items() if name in unwanted}
         for found in gone.values():
             for one in found:
                 if one["kind"] in ("Deployment", "HorizontalPodAutoscaler"):
@@ -261,10 +274,11 @@ class KubernetesTarget:
         """The live revisions, once what they logged is copied here; a cohort that does not answer us has failed calls."""
         live = _layout(self._known(endpoint)).live()
         for cohort, revision in live.items():
-            failed = copy_logs(self._pods(endpoint, revision), self._log(endpoint, revision), self.cluster.run)
-            note_failed(self._errors(endpoint), cohort, revision.release, failed, "the server answered with a status of 500 or more")
+            told = partial(note_failed, self._errors(endpoint), cohort, revision.release)
+            failed = partial(told, detail="the server answered with a status of 500 or more")
+            copy_logs(self._pods(endpoint, revision), self._log(endpoint, revision), self.cluster.run, failed)
             silent = sum(not self._answers(endpoint, cohort) for _ in range(ASKED))
-            note_failed(self._errors(endpoint), cohort, revision.release, silent, "no answer to GET /ping through the Gateway")
+            told(silent, detail="no answer to GET /ping through the Gateway")
         return live
 
     def _answers(self, endpoint: str, cohort: Cohort) -> bool:

@@ -1,37 +1,69 @@
 """The prediction logs of a release's pods, copied to this machine as they grow, with the calls that failed.
 
 A server's log files have names that no other server uses, so those of all pods of a release lie in one folder, as they do where servers
-run on this machine. A copy is only ever appended to, by the bytes that it lacks: a copy that was cut off goes on where it ended.
+run on this machine. What is copied is written at the place where it stood, so a copy that was cut off, or was made twice, is the same copy.
 A Gateway keeps no log that the standard names, so failed calls are those that the servers count themselves.
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from pydantic import Field
+from filelock import FileLock
+from pydantic import Field, StringConstraints, ValidationError
 
 from deployments.manifests.pods import LOG
 from deployments.manifests.workload import Manifest
-from deployments.pod_reasons import restarts
+from deployments.pod_reasons import ready, restarts
 from headgate.errors import Unavailable
 from headgate.record import Record
 
 READER = ("python", "-m", "headgate.serving.log_reading", LOG)
 Run = Callable[[str, Sequence[str]], str]
+FileName = Annotated[str, StringConstraints(pattern=r"^(feedback/)?[a-z]+-\d{8}-[0-9A-Za-z]{26}\.jsonl$")]
+
+
+class Told(Record):
+    """What a pod's reader says; its program decides that, so the names of files are those that a server makes, or it is refused."""
+
+    files: dict[FileName, str]
+    more: bool
+    failed: int = Field(ge=0)
 
 
 class Counted(Record):
-    """How many failed calls each pod had told of, by the pod's uid and its restarts: a server that starts again counts from 0."""
+    """How many failed calls each server had told of, by its pod's uid and restarts: one that starts again counts from 0."""
 
     failed: dict[str, int] = Field(default_factory=dict)
 
+    def new(self, pod: Manifest, failed: int) -> int:
+        """Failed calls since the last look; none of a pod that was never looked at, whose failures may be old."""
+        known = self.failed.get(_server(pod))
+        if known is None:
+            return failed if any(name.startswith(f"{pod['metadata']['uid']}/") for name in self.failed) else 0
+        return max(0, failed - known)
 
-def copy_logs(pods: Sequence[Manifest], folder: Path, run: Run) -> int:
-    """Append what is new of every running pod's log to the folder; says how many calls failed since the last time."""
-    return sum(_copy(pod, folder, run) for pod in pods if _runs(pod))
+
+def copy_logs(pods: Sequence[Manifest], folder: Path, run: Run, note: Callable[[int], None]) -> None:
+    """Copy what is new of every running pod's log into the folder; `note` hears how many calls failed since the last time.
+
+    Unavailable where pods are ready and none of them could be read. A failed call is told again after a kill rather than never.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    read, faults = 0, list[str]()
+    with FileLock(folder / ".lock"):
+        for pod in pods:
+            try:
+                if _runs(pod):
+                    _count(pod, folder / "failed.json", _copied(str(pod["metadata"]["name"]), folder, run), note)
+                    read += 1
+            except Unavailable as fault:
+                faults += [str(fault)] if ready(pod) else []
+    if faults and not read:
+        raise Unavailable(f"the prediction log of none of {len(faults)} ready pods could be read: {faults[-1]}")
 
 
 def note_failed(errors: Path, cohort: str, release: str, count: int, detail: str) -> None:
@@ -47,31 +79,41 @@ def _runs(pod: Manifest) -> bool:
     return (pod.get("status") or {}).get("phase") == "Running"
 
 
-def _copy(pod: Manifest, folder: Path, run: Run) -> int:
-    name, more, failed = pod["metadata"]["name"], True, 0
-    while more:
+def _server(pod: Manifest) -> str:
+    return f"{pod['metadata']['uid']}/{restarts(pod)}"
+
+
+def _copied(pod: str, folder: Path, run: Run) -> int:
+    """How many calls the pod's server failed since its start, once its log is here."""
+    while True:
         known = {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*.jsonl")}
         try:
-            told = json.loads(run(name, [*READER, json.dumps(known)]))
-        except (Unavailable, ValueError):
-            return 0
-        for file, text in told["files"].items():
-            _append(folder / file, text)
-        more, failed = told["more"], told["failed"]
-    return _new_failures(folder / "failed.json", f"{pod['metadata']['uid']}/{restarts(pod)}", failed)
+            told = Told.model_validate_json(run(pod, [*READER, json.dumps(known)]))
+        except ValidationError as fault:
+            raise Unavailable(f"pod {pod}: expected its log, found {fault.errors()[0]['msg']} at {fault.errors()[0]['loc']}") from fault
+        for name, text in told.files.items():
+            _write(folder / name, text, known.get(name, 0))
+        if not told.more or not told.files:
+            return told.failed
 
 
-def _append(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as opened:
-        opened.write(text.encode(errors="surrogateescape"))
+def _write(file: Path, text: str, at: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    opened = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(opened, text.encode(errors="surrogateescape"), at)
+    finally:
+        os.close(opened)
 
 
-def _new_failures(file: Path, server: str, failed: int) -> int:
-    counted = Counted.model_validate_json(file.read_bytes()) if file.exists() else Counted()
-    new = max(0, failed - counted.failed.get(server, 0))
-    if new or server not in counted.failed:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        told: dict[str, Any] = {**counted.failed, server: failed}
-        file.write_text(Counted(failed=told).model_dump_json())
-    return new
+def _count(pod: Manifest, file: Path, failed: int, note: Callable[[int], None]) -> None:
+    try:
+        counted = Counted.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        counted = Counted()
+    if counted.failed.get(_server(pod)) == failed:
+        return
+    note(counted.new(pod, failed))
+    fresh = file.with_suffix(".new")
+    fresh.write_text(Counted(failed={**counted.failed, _server(pod): failed}).model_dump_json())
+    fresh.replace(file)

@@ -46,7 +46,7 @@ def restarts(pod: Manifest) -> int:
 
 def image_digest(pods: Iterable[Manifest]) -> str | None:
     """The digest of the image that runs, as the node pulled it; None where the node does not tell one."""
-    for container in (container for pod in pods for container in _containers(pod) if container.get("name") == CONTAINER):
+    for container in (container for pod in pods for container in _containers(pod)):
         name, found, digest = str(container.get("imageID") or "").rpartition("@")
         if found and name:
             return digest
@@ -74,7 +74,9 @@ def _running(pod: Manifest) -> bool:
 
 
 def _containers(pod: Manifest) -> list[Manifest]:
-    return (pod.get("status") or {}).get("containerStatuses") or []
+    """The server's; what others inject beside it is not ours to judge."""
+    found = (pod.get("status") or {}).get("containerStatuses") or []
+    return [one for one in found if one.get("name", CONTAINER) == CONTAINER]
 
 
 def _waiting(container: Manifest) -> Manifest:
