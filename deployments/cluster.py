@@ -9,9 +9,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +146,7 @@ class Cluster:
             self._load(configuration)
             configuration.retries = urllib3.Retry(total=2, backoff_factor=0.2, status=0, allowed_methods=None)
             found = kubernetes.client.ApiClient(configuration)
-            bound = urllib3.Timeout(connect=TIMEOUT_S[0], read=TIMEOUT_S[1])  # discovery names none of its own
-            found.rest_client.pool_manager.connection_pool_kw["timeout"] = bound
+            found.rest_client.request = partial(_bounded, found.rest_client.request)
             return found
 
     def _load(self, configuration: Any) -> None:
@@ -190,6 +189,11 @@ class Cluster:
             ) from fault
         except (urllib3.exceptions.HTTPError, websocket.WebSocketException, OSError) as fault:
             raise Unavailable(f"{where}: the cluster does not answer ({type(fault).__name__}: {fault})") from fault
+
+
+def _bounded(request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """A call of the client that ends: discovery names no timeout, and without one the client waits for ever."""
+    return request(*arguments, **{**options, "_request_timeout": options.get("_request_timeout") or TIMEOUT_S})
 
 
 def _exit_code(told: Any) -> int | None:
