@@ -24,7 +24,7 @@ from deployments.corrections import corrections_since, count_corrections
 from deployments.layout import Layout, ran_here
 from deployments.manifests.pods import objects
 from deployments.manifests.traffic import COHORT, Gateway, http_route
-from deployments.manifests.workload import SHORT, Manifest, Replicas, Resources, Workload
+from deployments.manifests.workload import Manifest, Replicas, Resources, Workload, short
 from deployments.mirrors import Side, read_mirrored
 from deployments.observations import observe_files
 from deployments.pod_logs import copy_logs, note_failed
@@ -172,14 +172,14 @@ class KubernetesTarget:
                 if wanted == now or revision.release not in now.releases():
                     self._start(endpoint, revision, patient=revision.release in now.releases())
         except (Refused, Stale):
-            self._remove(endpoint, wanted.releases() - now.releases() - self._live(endpoint))
+            self._remove(endpoint, {short(one) for one in wanted.releases() - now.releases() - self._live(endpoint)})
             raise
         self._switch(endpoint, wanted, route)
         if (found := self._live(endpoint)) != wanted.releases():
             raise Stale(
                 f"endpoint {endpoint}: it was changed meanwhile: expected {sorted(wanted.releases())}, found {sorted(found)}; look again"
             )
-        self._remove(endpoint, self._there(endpoint) - {release[:SHORT] for release in found})
+        self._remove(endpoint, self._there(endpoint) - {short(release) for release in found})
         return self.status(endpoint)
 
     def _live(self, endpoint: str) -> set[str]:
@@ -239,9 +239,8 @@ class KubernetesTarget:
         return set(self._by_release(endpoint))
 
     def _remove(self, endpoint: str, releases: set[str]) -> None:
-        """Servers first, then what leads to them, once they have answered what was under way. Releases may be as short as labels are."""
-        unwanted = {release[:SHORT] for release in releases}
-        gone = {name: found for name, found in self._by_release(endpoint).items() if name in unwanted}
+        """Servers first, then what leads to them, once they have answered what was under way. Releases are named as labels name them."""
+        gone = {name: found for name, found in self._by_release(endpoint).items() if name in releases}
         for found in gone.values():
             for one in found:
                 if one["kind"] in ("Deployment", "HorizontalPodAutoscaler"):
@@ -301,7 +300,7 @@ class KubernetesTarget:
         return min(int(status.get("availableReplicas") or 0), int(status.get("updatedReplicas") or 0)) if seen else 0
 
     def _pods(self, endpoint: str, revision: Revision) -> list[Manifest]:
-        return self._pods_of(endpoint, revision.release[:SHORT])
+        return self._pods_of(endpoint, short(revision.release))
 
     def _pods_of(self, endpoint: str, release: str) -> list[Manifest]:
         return self.cluster.named("v1", "Pod", {"app.kubernetes.io/name": endpoint, "headgate.io/release": release})

@@ -1,6 +1,8 @@
 """What the objects of one release on Kubernetes are made of."""
 
+import hashlib
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +24,12 @@ MEBIBYTE = 2**20 / 1e6
 ROOM = 1.5  # memory limit over the most that the load test saw
 STEP_MI = 64
 BUSY = 0.7  # of what one pod reaches, so much is asked of it
+
+
+def short(release: str) -> str:
+    """What names and labels call a release: the beginning of its id, or of the sha256 of a name that is no digest (a candidate's)."""
+    digest = release if re.fullmatch(r"[0-9a-f]{64}", release) else hashlib.sha256(release.encode()).hexdigest()
+    return digest[:SHORT]
 
 
 class Resources(Record):
@@ -51,7 +59,7 @@ class Workload(Record):
     model: DnsLabel
     environment: DnsLabel
     namespace: DnsLabel
-    release: Digest
+    release: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="its id; a candidate's is no digest yet")
     bundle_digest: Digest
     commit: str = ""
     image: ImageByDigest = Field(description="repository@sha256:..., as the registry has it")
@@ -79,12 +87,12 @@ class Workload(Record):
     @property
     def name(self) -> str:
         """Name of the release's own objects; another release has other ones."""
-        return f"{self.endpoint}-{self.release[:SHORT]}"
+        return f"{self.endpoint}-{short(self.release)}"
 
     @property
     def selector(self) -> dict[str, str]:
         """Labels that the pods of this release alone have; a Deployment's can never be changed."""
-        return {"app.kubernetes.io/name": self.endpoint, "headgate.io/release": self.release[:SHORT]}
+        return {"app.kubernetes.io/name": self.endpoint, "headgate.io/release": short(self.release)}
 
     @property
     def labels(self) -> dict[str, str]:

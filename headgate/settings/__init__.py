@@ -20,7 +20,8 @@ from headgate.settings.data import Bound, Conflicts, DataChecks, Feedback, Queue
 from headgate.settings.faults import part_of, told_faults, validated
 from headgate.settings.gates import Gates, LoadTest
 from headgate.settings.installation import S3, Arrivals, Gateway, Notice, Scoring, Signing, StackSettings
-from headgate.settings.release import ABTest, Approval, AutoAfter, AutoRollback, Rollout, Shadow, Stage, TrafficRouting
+from headgate.settings.places import KubernetesNamespace, SageMakerRegion
+from headgate.settings.release import ABTest, Approval, AutoAfter, AutoRollback, Rollout, Shadow, Stage, TrafficRouting, named_stages
 from headgate.settings.section import Name, Section
 from headgate.settings.serving import Serving
 from headgate.settings.training import Bundle, CustomFilter, Filters, Switch, Train
@@ -42,6 +43,7 @@ __all__ = (
     "Filters",
     "Gates",
     "Gateway",
+    "KubernetesNamespace",
     "LoadTest",
     "ModelSettings",
     "Name",
@@ -50,6 +52,7 @@ __all__ = (
     "QueueReason",
     "Retrain",
     "Rollout",
+    "SageMakerRegion",
     "Scoring",
     "Serving",
     "Settings",
@@ -113,6 +116,9 @@ class ModelSettings(Section):
         return f"{self.dataset}-regression"
 
 
+LOCAL = "local"
+
+
 def policy_fault(models: Mapping[str, ModelSettings], dataset: str) -> str:
     """What is wrong where the models that read a data set want different policies for conflicts; empty where they agree."""
     policies = {name: model.conflicts.policy for name, model in sorted(models.items()) if model.dataset == dataset}
@@ -122,16 +128,27 @@ def policy_fault(models: Mapping[str, ModelSettings], dataset: str) -> str:
     return f"data set {dataset!r} is read by several models: expected one policy for conflicts, found {told}"
 
 
-def _policy_faults(models: Mapping[str, ModelSettings]) -> str:
+def _faults_between(models: Mapping[str, ModelSettings], places: Mapping[str, object] | None) -> str:
+    """What is wrong between models, and between their stages and the targets (None: these are at fault themselves)."""
     faults = [policy_fault(models, dataset) for dataset in sorted({model.dataset for model in models.values()})]
-    return "; ".join(filter(None, faults))
+    known = ", ".join((LOCAL, *sorted(places or ())))
+    strangers = [
+        f"model {name}, stage {stage.environment}: expected a target of {known}, found {stage.target!r}; "
+        f"name a table [kubernetes.{stage.target}] or [sagemaker.{stage.target}]"
+        for name, model in sorted(models.items())
+        for stage in model.rollout.stages
+        if places is not None and stage.target not in (LOCAL, *places)
+    ]
+    return "; ".join(filter(None, [*faults, *strangers]))
 
 
 def _readers(given: object) -> Iterator[tuple[str, ModelSettings]]:
-    """The models whose data set and policy are valid, whatever else is wrong with them."""
+    """The models whose data set and policy are valid, with those of their stages that are, whatever else is wrong with them."""
     for name, table in given.items() if isinstance(given, Mapping) else ():
-        if model := part_of(ModelSettings, table, "dataset", "conflicts"):
-            yield name, model
+        model = part_of(ModelSettings, table, "dataset", "conflicts") or ModelSettings.model_construct(dataset="")
+        rollout = table.get("rollout") if isinstance(table, Mapping) else model.rollout.model_dump()
+        stages = named_stages(rollout.get("stages") if isinstance(rollout, Mapping) else None)
+        yield name, model.model_copy(update={"rollout": Rollout.model_construct(stages=stages)})
 
 
 class Settings(BaseSettings):
@@ -151,13 +168,30 @@ class Settings(BaseSettings):
     stack: StackSettings = StackSettings()
     arrivals: Arrivals = Arrivals()
     gateway: Gateway = Gateway()
+    kubernetes: dict[Name, KubernetesNamespace] = Field(default_factory=dict, description="targets of stages: docs/kubernetes.md")
+    sagemaker: dict[Name, SageMakerRegion] = Field({}, validate_default=True, description="targets of stages: docs/sagemaker.md")
     models: dict[Name, ModelSettings] = Field(default_factory=dict)
+
+    @field_validator("sagemaker")
+    @classmethod
+    def _names_are_clear(cls, regions: dict[str, SageMakerRegion], info: ValidationInfo) -> dict[str, SageMakerRegion]:
+        """A stage names its target by one word."""
+        clusters = info.data.get("kubernetes", {})
+        if twice := sorted({*clusters} & {*regions}) + [name for name in (*clusters, *regions) if name == LOCAL]:
+            raise ValueError(f"expected names for one target each, and other ones than `{LOCAL}`, found {', '.join(twice)}; rename them")
+        return regions
 
     @field_validator("models", mode="wrap")
     @classmethod
-    def _one_policy_for_a_data_set(cls, given: Any, validate: ValidatorFunctionWrapHandler) -> dict[str, ModelSettings]:
-        """A data set is ingested once, for all models that read it."""
-        return validated(given, validate, _policy_faults, lambda given: dict(_readers(given)))
+    def _fit_together(cls, given: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> dict[str, ModelSettings]:
+        """A data set is ingested once, for all models that read it; and stages name targets that are there."""
+        valid = {"kubernetes", "sagemaker"} <= {*info.data}
+        places = {**info.data["kubernetes"], **info.data["sagemaker"]} if valid else None
+
+        def faults(models: dict[str, ModelSettings]) -> str:
+            return _faults_between(models, places)
+
+        return validated(given, validate, faults, lambda given: dict(_readers(given)))
 
     @classmethod
     @override

@@ -132,7 +132,7 @@ class Stage(Section):
     """One environment that a release goes through, in order."""
 
     environment: Name
-    target: Literal["local"] = "local"
+    target: Name = Field("local", description="local: this machine; else the NAME of a table [kubernetes.NAME] or [sagemaker.NAME]")
     traffic_routing: TrafficRouting = TrafficRouting(type="CANARY", canary_size_percent=10)
     bake_time_s: float = Field(600, ge=0, le=86400, description="the last share is watched so long before promotion")
     ab_test: ABTest | None = Field(None, description="hold at a split between the canary and promotion; off by default")
@@ -189,9 +189,9 @@ class Shadow(Section):
     max_duration_s: float = Field(3600, gt=0, le=7 * 86400, description="neither passed nor failed after so long is inconclusive")
 
 
-def _named(given: Any) -> tuple[Stage, ...]:
-    """The stages whose environment is valid, whatever else is wrong with them."""
-    found = (part_of(Stage, one, "environment") for one in given) if isinstance(given, list | tuple) else ()
+def named_stages(given: Any) -> tuple[Stage, ...]:
+    """The stages whose environment and target are valid, whatever else is wrong with them."""
+    found = (part_of(Stage, one, "environment", "target") for one in given) if isinstance(given, list | tuple) else ()
     return tuple(stage for stage in found if stage)
 
 
@@ -216,4 +216,4 @@ class Rollout(Section):
             besides = f", other than staging {staging}" if staging else ""
             return f"expected stages with an environment each of its own{besides}, found {', '.join(names) or 'none'}"
 
-        return validated(given, validate, shared, _named)
+        return validated(given, validate, shared, named_stages)

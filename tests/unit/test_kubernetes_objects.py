@@ -1,6 +1,7 @@
 """Kubernetes objects of a release: valid for every version, within the `restricted` Pod Security Standard, in accord with each other."""
 
 import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def test_memory_and_pods_follow_the_load_test() -> None:
 
 def test_all_faults_of_a_workload_are_told_at_once() -> None:
     with pytest.raises(ValidationError) as fault:
-        workload(image="replies:latest", namespace="Sales", release="a1")
+        workload(image="replies:latest", namespace="Sales", release="a 1")
     assert [error["loc"] for error in fault.value.errors()] == [("namespace",), ("release",), ("image",)]
     with pytest.raises(ValidationError, match=r"at most 51 characters together, found 'm{50}-production'"):
         workload(model="m" * 50)
@@ -219,3 +220,10 @@ def test_the_role_has_a_rule_for_each_kind_that_is_made_and_none_for_the_cluster
     role_elsewhere, binding_elsewhere = rbac("sales", "flows", "headgate")
     assert binding_elsewhere["subjects"] == [{"kind": "ServiceAccount", "name": "flows", "namespace": "headgate"}]
     assert role_elsewhere == role
+
+
+def test_a_candidate_gets_names_of_its_own_though_its_name_is_no_digest() -> None:
+    one, other = workload(release="candidate-0123456789abcdef"), workload(release="candidate-0123456789abcdee")
+    assert one.name != other.name
+    assert one.annotations["headgate.io/release"] == "candidate-0123456789abcdef"
+    assert re.fullmatch(r"[0-9a-f]{10}", one.selector["headgate.io/release"])

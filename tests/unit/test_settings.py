@@ -136,14 +136,54 @@ target = "moon"
     head, *faults = fault_of(read, text).splitlines()
     assert head == "headgate.toml has 7 fault(s):"
     assert sorted(faults) == [
-        "  lakes: expected one of home, lake, gateway_url, signing, notice, scoring, s3, stack, arrivals, gateway, models, found 'lakes'; "
+        "  lakes: expected one of home, lake, gateway_url, signing, notice, scoring, s3, stack, arrivals, gateway, "
+        "kubernetes, sagemaker, models, found 'lakes'; "
         "did you mean 'lake'?",
         "  models.replies.dataset: expected text that matches ^[a-z0-9][a-z0-9-]*$, found 'Not A Name'",
         "  models.replies.gates.max_accuracy_drop: expected at most 1, found 2",
         f"  models.replies.gates.unknown_gate: expected one of {', '.join(Gates.model_fields)}, found 'unknown_gate'",
-        "  models.replies.rollout.stages.0.target: expected 'local', found 'moon'",
         "  models.replies.train.epochs: expected at least 1, found 0",
+        "  models: model replies, stage production: expected a target of local, found 'moon'; "
+        "name a table [kubernetes.moon] or [sagemaker.moon]",
         "  stack.prefect_port: expected a whole number, found 'many'",
+    ]
+
+
+CLUSTER = """
+[kubernetes.eu]
+namespace = "sales"
+gateway = "infra/public"
+url = "https://replies.example"
+repository = "registry.example/replies"
+"""
+
+
+def test_a_stage_names_a_cluster_of_the_file(read: Callable[[str], Settings]) -> None:
+    stages = '[[models.replies.rollout.stages]]\nenvironment = "production"\ntarget = "eu"\n'
+    settings = read(CLUSTER + '[models.replies]\ndataset = "replies"\n' + stages)
+    assert settings.model("replies").rollout.stages[0].target in settings.kubernetes
+
+
+def test_a_stage_with_a_target_whose_own_table_is_at_fault_is_no_fault_besides(read: Callable[[str], Settings]) -> None:
+    stages = '[[models.replies.rollout.stages]]\nenvironment = "production"\ntarget = "eu"\n'
+    told = fault_of(read, CLUSTER.replace("infra/public", "public") + '[models.replies]\ndataset = "replies"\n' + stages)
+    assert told.splitlines()[1:] == [
+        "  kubernetes.eu.gateway: expected text that matches ^[a-z0-9][-a-z0-9]*/[a-z0-9][-.a-z0-9]*$, found 'public'",
+    ]
+
+
+def test_two_targets_of_one_name_and_one_called_local_are_refused(read: Callable[[str], Settings]) -> None:
+    region = """
+[sagemaker.NAME]
+region = "us-east-1"
+role_arn = "arn:aws:iam::123456789012:role/endpoints"
+repository = "123456789012.dkr.ecr.us-east-1.amazonaws.com/replies"
+models = "s3://bucket/models"
+captures = "s3://bucket/captures"
+"""
+    told = fault_of(read, CLUSTER + region.replace("NAME", "eu") + region.replace("NAME", "local"))
+    assert told.splitlines()[1:] == [
+        "  sagemaker: expected names for one target each, and other ones than `local`, found eu, local; rename them"
     ]
 
 

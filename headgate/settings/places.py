@@ -1,0 +1,45 @@
+"""Where endpoints are hosted besides this machine: namespaces of Kubernetes clusters, and regions of SageMaker."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from headgate.settings.section import Name, Section
+
+Bucket = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s]+)*$")]
+
+
+class KubernetesNamespace(Section):
+    """One namespace of a cluster that has the Gateway API: docs/kubernetes.md."""
+
+    context: str | None = Field(None, min_length=1, description="of the kubeconfig; not set: its current one, or the pod's own account")
+    namespace: Name
+    gateway: str = Field(pattern=r"^[a-z0-9][-a-z0-9]*/[a-z0-9][-.a-z0-9]*$", description="NAMESPACE/NAME of the Gateway")
+    hostnames: tuple[str, ...] = Field((), description="of the requests; empty: all that reach the Gateway")
+    url: str = Field(pattern=r"^https?://[^/\s]\S*$", description="the Gateway's address, as clients and these flows reach it")
+    repository: str = Field(pattern=r"^[a-z0-9][a-zA-Z0-9._:/-]*$", description="where the serving images are pushed, by Docker or buildah")
+    insecure_registry: bool = Field(False, description="the registry speaks HTTP; buildah alone can push to it")
+    build_options: tuple[str, ...] = Field((), description="for the image's build: --build-arg NAME=VALUE, --secret ...")
+    callers: tuple[Name, ...] = Field((), description="namespaces whose pods may reach the servers; empty: all of the cluster")
+    rate_per_s: float = Field(0, ge=0, description="requests that the champion must bear; sets the pods by what the load test reached")
+    ready_s: float = Field(300, gt=0, le=3600, description="pods must be ready, and a route taken, within that time")
+
+
+class SageMakerRegion(Section):
+    """One region of an AWS account: docs/sagemaker.md."""
+
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$", description="execution role of the endpoints")
+    repository: str = Field(pattern=r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/\S+$", description="of ECR, in this region")
+    models: Bucket = Field(description="s3://bucket/prefix of the model.tar.gz files")
+    captures: Bucket = Field(description="s3://bucket/prefix of what SageMaker captures: requests and answers")
+    build_options: tuple[str, ...] = Field((), description="for the image's build: --build-arg NAME=VALUE, --secret ...")
+    instance_type: str = Field("ml.c6i.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
+    instance_count: int = Field(2, ge=1)
+    kms_key: str | None = Field(None, min_length=1, description="encrypts volumes and captures")
+    subnets: tuple[str, ...] = Field((), description="of the VPC; with security_groups")
+    security_groups: tuple[str, ...] = ()
+    data_capture_percent: int = Field(100, ge=1, le=100, description="of the requests; what is not captured is not analysed")
+    routing: Literal["blue_green", "rolling"] = Field("blue_green", description="a second fleet, or a few instances at a time")
+    termination_wait_s: int = Field(300, ge=0, le=3600, description="the old fleet stays so long after all traffic left it")
+    ready_s: float = Field(3600, gt=0, le=28800, description="an endpoint must be in service within that time")
