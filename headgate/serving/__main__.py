@@ -1,12 +1,13 @@
 """`python -m headgate.serving BUNDLE`, which `headgate serve BUNDLE` is too: nothing here starts slowly."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from headgate.errors import HeadgateError
-from headgate.serving.config import COHORTS, MAX_CACHED, MIRROR_HEADER
+from headgate.serving.config import COHORTS, LOG_KEEP_BYTES, MAX_CACHED, MIRROR_HEADER
 from headgate.serving.server import run
 
 EXAMPLE = """
@@ -48,6 +49,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--workers", type=int, default=1, help="processes that share the port, 0 for one a core (default: %(default)s)")
     add("--log-dir", type=Path, help="folder of the prediction log and of corrections (default: none are kept)")
     add("--log-text", choices=("none", "hash", "full"), default="hash", help="what the log keeps of a text (default: %(default)s)")
+    kept = os.environ.get(LOG_KEEP_BYTES)
+    add(
+        "--log-keep-bytes",
+        type=int,
+        default=kept,
+        help=f"older files of the log are removed; ${LOG_KEEP_BYTES} says so too (default: none)",
+    )
     add("--max-cached", type=int, default=MAX_CACHED, help="answers that each worker remembers, 0 for none (default: %(default)s)")
     add("--model", help="name of the model in answers, metrics and log (default: the bundle's)")
     add("--release", help="release id in answers, metrics and log")

@@ -60,9 +60,9 @@ class App:
         self.connections: Callable[[], int] = lambda: 0
         name = self.model["name"] and str(self.model["name"])
         self.metrics = Metrics(name or "", config.release or "", self.digest, board, worker)
-        self.log = PredictionLog(config.log_dir, name, config.release)
+        self.log = PredictionLog(config.log_dir, name, config.release, keep_bytes=config.log_keep_bytes)
         self.cache = Cache(self.digest, config.max_cached, config.max_cached_bytes)
-        self._feedback = FeedbackLog(config.log_dir, name, config.release) if config.log_dir else None
+        self._feedback = FeedbackLog(config.log_dir, name, config.release, config.log_keep_bytes) if config.log_dir else None
         self._soon = asyncio.get_running_loop().call_soon_threadsafe
         self.scorer = Scorer(runtime, config.max_waiting, config.log_text if self.log.on else "none", self._soon, self.metrics.batched)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="beside")

@@ -7,6 +7,8 @@ from typing import Literal
 LogText = Literal["none", "hash", "full"]
 MAX_CACHED = 10_000
 MIRROR_HEADER = "X-Headgate-Mirror"
+LOG_KEEP_BYTES = "HEADGATE_LOG_KEEP_BYTES"  # a variable: servers of older bundles do not start with an option that they do not know
+LEAST_LOG_BYTES = 2**20
 COHORTS = ("champion", "challenger", "shadow")
 
 
@@ -20,6 +22,7 @@ class ServingConfig:
     mirror_header: str = MIRROR_HEADER
     log_dir: Path | None = None
     log_text: LogText = "hash"
+    log_keep_bytes: int | None = None
     workers: int = 1
     max_head_bytes: int = 64 * 2**10
     max_body_bytes: int = 5 * 2**20

@@ -22,10 +22,10 @@ SHOWN_LABELS = 20
 
 
 class FeedbackLog:
-    """The feedback of one worker; `append` belongs to one thread."""
+    """The feedback of one worker; `append` belongs to one thread. keep_bytes: of the whole log, of which this keeps a quarter."""
 
-    def __init__(self, log_dir: Path, model: str | None, release: str | None) -> None:
-        self._files = LogFiles(log_dir / "feedback", "feedback")
+    def __init__(self, log_dir: Path, model: str | None, release: str | None, keep_bytes: int | None = None) -> None:
+        self._files = LogFiles(log_dir / "feedback", "feedback", keep_bytes=None if keep_bytes is None else keep_bytes // 4)
         self._same = {"model": model, "release": release}
 
     def append(self, correction: dict[str, Any], traceparent: str) -> None:

@@ -5,6 +5,7 @@ the system takes away when the process ends, however it ends: a file that can be
 """
 
 import fcntl
+import logging
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from headgate.errors import BadInput
 from headgate.serving.identifiers import PredictionIds
 
 MAX_FILE_BYTES = 64 * 2**20
+
+logger = logging.getLogger(__name__)
 
 
 def check_folder(folder: Path) -> None:
@@ -29,10 +32,15 @@ def check_folder(folder: Path) -> None:
 
 
 class LogFiles:
-    """Appends lines to the newest file of one kind in a folder; belongs to one thread."""
+    """Appends lines to the newest file of one kind in a folder; belongs to one thread.
 
-    def __init__(self, folder: Path, kind: str, max_file_bytes: int = MAX_FILE_BYTES) -> None:
-        self._folder, self._kind, self._max_file_bytes = folder, kind, max_file_bytes
+    keep_bytes: where nobody ships the files, the oldest closed ones are removed so that a folder of one kind holds no more;
+    other writers' open files are left alone, and each may grow by one file beyond that. None: all are kept.
+    """
+
+    def __init__(self, folder: Path, kind: str, max_file_bytes: int = MAX_FILE_BYTES, keep_bytes: int | None = None) -> None:
+        self._folder, self._kind, self._keep_bytes = folder, kind, keep_bytes
+        self._max_file_bytes = max_file_bytes if keep_bytes is None else min(max_file_bytes, max(1, keep_bytes // 4))
         self._names = PredictionIds("")
         self._file: BinaryIO | None = None
         self._day, self._bytes = "", 0
@@ -59,9 +67,42 @@ class LogFiles:
     def _open(self, day: str) -> None:
         self.close()
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self._keep_bytes is not None:
+            _make_room(self._folder, self._kind, self._keep_bytes - self._max_file_bytes)
         name = f"{self._kind}-{day}-{self._names.fresh().decode().removeprefix('-')}.jsonl"
         new = self._folder / f"{name}.new"
         file = new.open("xb", buffering=0)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         new.rename(self._folder / name)
         self._file, self._day, self._bytes = file, day, 0
+
+
+def _make_room(folder: Path, kind: str, most: int) -> None:
+    """Remove the oldest closed files of a kind until the others have at most so many bytes."""
+    files = sorted(folder.glob(f"{kind}-*.jsonl"))
+    sizes = {file: _size(file) for file in files}
+    for file in files:
+        if sum(sizes.values()) <= most:
+            return
+        if _removed(file):
+            logger.warning("%s: the oldest file was removed to make room, with %d bytes", file.name, sizes.pop(file))
+
+
+def _removed(file: Path) -> bool:
+    """Whether the file was closed, and now is gone; another process may be doing the same."""
+    try:
+        with file.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0

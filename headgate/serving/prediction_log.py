@@ -48,6 +48,7 @@ class PredictionLog:
         release: str | None = None,
         max_queued: int = MAX_QUEUED,
         max_file_bytes: int = MAX_FILE_BYTES,
+        keep_bytes: int | None = None,
     ) -> None:
         self._queue: deque[Entry] = deque()
         self._max_queued = max_queued
@@ -58,7 +59,7 @@ class PredictionLog:
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        self._files = LogFiles(folder, "predictions", max_file_bytes)
+        self._files = LogFiles(folder, "predictions", max_file_bytes, keep_bytes)
         self._thread = threading.Thread(target=self._write_all, name="prediction-log", daemon=True)
         self._thread.start()
 

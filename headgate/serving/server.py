@@ -16,7 +16,7 @@ from types import FrameType
 from headgate.errors import BadInput, Unavailable
 from headgate.model.bundle import Bundle, open_bundle
 from headgate.serving.board import Board
-from headgate.serving.config import MAX_CACHED, MIRROR_HEADER, LogText, ServingConfig
+from headgate.serving.config import LEAST_LOG_BYTES, MAX_CACHED, MIRROR_HEADER, LogText, ServingConfig
 from headgate.serving.log_files import check_folder
 from headgate.serving.logs import log_to_stderr
 
@@ -34,6 +34,7 @@ def run(
     workers: int = 1,
     max_cached: int = MAX_CACHED,
     mirror_header: str = MIRROR_HEADER,
+    log_keep_bytes: int | None = None,
 ) -> None:
     """Serve a bundle until SIGTERM or SIGINT; port 0 takes a free one, workers 0 is one a core.
 
@@ -49,8 +50,10 @@ def run(
         check_folder(log_dir)
     if max_cached < 0:
         raise BadInput(f"expected 0 or more answers to cache, found {max_cached}")
+    if log_keep_bytes is not None and log_keep_bytes < LEAST_LOG_BYTES:
+        raise BadInput(f"expected to keep at least {LEAST_LOG_BYTES} bytes of log, found {log_keep_bytes}")
     workers = workers or len(os.sched_getaffinity(0))
-    config = ServingConfig(model, release, cohort, mirror_header, log_dir, log_text, workers=workers, max_cached=max_cached)
+    config = ServingConfig(model, release, cohort, mirror_header, log_dir, log_text, log_keep_bytes, workers=workers, max_cached=max_cached)
     listeners = bind(host, port, workers)
     board = Board(workers)
     supervisor = os.getpid() if workers > 1 else None
