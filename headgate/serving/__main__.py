@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headgate.errors import HeadgateError
 from headgate.serving.config import COHORTS, LOG_KEEP_BYTES, MAX_CACHED, MIRROR_HEADER
+from headgate.serving.sagemaker import bundle_to_serve, told_by
 from headgate.serving.server import run
 
 EXAMPLE = """
@@ -16,15 +17,22 @@ example:
   curl -s localhost:8080/invocations -H 'Content-Type: application/json' -d '{"instances": [{"text": "Call me on Thursday"}]}'
 
 GET /ping, /livez, /readyz, /metrics and /openapi.json tell about it; POST /feedback takes corrected labels.
+GET /ping answers with no body, and with Accept: application/json what is served.
 SIGTERM answers what is under way and ends within 30 s; SIGHUP is ignored.
 """
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m headgate.serving", name: str = "headgate serving") -> int:
     """Serve a bundle; returns the exit status."""
-    chosen = vars(_parser(program).parse_intermixed_args(arguments))  # SageMaker says `serve` after the image's own options
-    chosen.pop("serve")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(program)
+    chosen = vars(parser.parse_intermixed_args(given))  # SageMaker says `serve` after the image's own options
+    if by_sagemaker := chosen.pop("serve"):
+        chosen = vars(parser.parse_intermixed_args([*told_by(os.environ), *given]))
+        chosen.pop("serve")
     try:
+        if by_sagemaker:
+            chosen["bundle"] = bundle_to_serve(chosen["bundle"])
         run(**chosen)
     except HeadgateError as fault:
         sys.stderr.write(f"{name}: {fault}\n")
@@ -43,7 +51,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("bundle", type=Path, help="folder that `headgate wrap` wrote")
-    add("serve", nargs="?", choices=("serve",), help="what SageMaker says; changes nothing")
+    add(
+        "serve",
+        nargs="?",
+        choices=("serve",),
+        help="what SageMaker says: /opt/ml/model is looked at, and HEADGATE_SERVE_RELEASE=r1 means --release r1",
+    )
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=8080, help="port to listen on, 0 for a free one (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that share the port, 0 for one a core (default: %(default)s)")

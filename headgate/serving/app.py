@@ -29,7 +29,7 @@ from headgate.serving.resident import resident_bytes
 from headgate.serving.scoring import Job, Scorer
 
 LARGE_BYTES = 64 * 2**10
-JSON_LINES = b"application/jsonlines"
+JSON_LINES, TEXT = b"application/jsonlines", b"text/plain"
 OPENAPI = Path(__file__).with_name("openapi.json")
 
 logger = logging.getLogger(__name__)
@@ -121,8 +121,11 @@ class App:
         self._tell_left_out(time.monotonic())
 
     def ping(self, request: Request) -> None:
-        """Say that the bundle is loaded, which one it is, and how it is served."""
-        request.answer(200, self._ping)
+        """Say that the bundle is loaded, as SageMaker wants it: with no body; to who accepts JSON also which it is and how it is served."""
+        if "application/json" in request.text_header(b"accept").lower():
+            request.answer(200, self._ping, headers=b"Vary: Accept\r\n")
+        else:
+            request.answer(200, b"", TEXT, b"Vary: Accept\r\n")
 
     def live(self, request: Request) -> None:
         """Say that the process answers."""

@@ -34,5 +34,5 @@ class ServingConfig:
     body_timeout_s: float = 30.0
     keep_alive_s: float = 75.0
     write_timeout_s: float = 30.0
-    drain_s: float = 30.0
+    drain_s: float = 25.0  # SageMaker kills after 30 s
     drain_idle_s: float = 3.0

@@ -21,7 +21,7 @@ FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 10.0
 FAILED_STARTS = 5
 LOOK_S = 0.25
-SPARE_S = 10.0
+SPARE_S = 3.0
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
 logger = logging.getLogger("headgate.serving")

@@ -83,7 +83,7 @@ def test_it_passes_the_endpoint_test_of_its_bundle(server: Server, bundle: Path)
 
 
 def test_it_says_what_it_was_told(server: Server) -> None:
-    told = server.client.get("/ping").json()
+    told = server.client.get("/ping", headers={"Accept": "application/json"}).json()
     model, serving = told["model"], told["serving"]
     assert (model["name"], model["release"]) == ("replies", "r7")
     assert serving == {"log_text": "hash", "max_cached": 9, "workers": 1, "cache_namespace": model["bundle_digest"]}

@@ -54,14 +54,20 @@ def test_an_answer_names_its_model_and_its_own_id(client: httpx.Client) -> None:
     }
 
 
-def test_ping_says_which_bundle_is_loaded(client: httpx.Client) -> None:
-    answer = client.get("/ping")
+def test_ping_says_with_no_body_that_the_bundle_is_loaded(client: httpx.Client) -> None:
+    for accept in ("*/*", "text/html, */*;q=0.8", ""):
+        answer = client.get("/ping", headers={"Accept": accept})
+        assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
+
+
+def test_ping_says_to_who_accepts_json_which_bundle_is_loaded(client: httpx.Client) -> None:
+    answer = client.get("/ping", headers={"Accept": "text/html, application/json;q=0.9"})
     assert (answer.status_code, answer.json()["status"], answer.json()["model"]["release"]) == (200, "ok", "r1")
 
 
 def test_ping_says_how_the_bundle_is_served_and_whose_answers_the_cache_holds(runtime: FakeRuntime) -> None:
     with served(runtime, log_text="none", max_cached=7, workers=2) as client:
-        told = client.get("/ping").json()["serving"]
+        told = client.get("/ping", headers={"Accept": "application/json"}).json()["serving"]
     assert told == {"log_text": "none", "max_cached": 7, "workers": 2, "cache_namespace": runtime.bundle.digest}
 
 
