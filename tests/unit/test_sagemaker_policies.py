@@ -1,0 +1,197 @@
+"""IAM policies of the flows on SageMaker: only what is listed, on named resources, in words that AWS has."""
+
+import json
+from functools import cache
+from typing import Any
+
+import botocore.session
+import pytest
+from cfnlint.data import AdditionalSpecs
+from cfnlint.helpers import load_resource
+
+from deployments.sagemaker_policies import ANYWHERE, FLOWS, NAMESPACE, Place, place_of, policy
+from headgate.errors import NotFound
+from headgate.settings import SageMakerRegion
+
+# Rights that are not named like a request: https://docs.aws.amazon.com/service-authorization/
+NOT_REQUESTS = {
+    "s3:ListBucket": ("s3", "ListObjectsV2"),
+    "iam:PassRole": None,
+    "sagemaker:InvokeEndpoint": ("sagemaker-runtime", "InvokeEndpoint"),
+}
+REGION = SageMakerRegion(
+    region="us-east-1",
+    role_arn="arn:aws:iam::123456789012:role/headgate-endpoint",
+    repository="123456789012.dkr.ecr.us-east-1.amazonaws.com/replies",
+    models="s3://acme-models/headgate",
+    captures="s3://acme-captures",
+    kms_key="arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    subnets=("subnet-1",),
+    security_groups=("sg-1",),
+)
+
+
+@pytest.fixture
+def place() -> Place:
+    return place_of(REGION, ["replies", "triage"], "s3://acme-lake/lake")
+
+
+def statements(flow: str, place: Place) -> list[dict[str, Any]]:
+    return list(policy(flow, place)["Statement"])
+
+
+def allowed(flow: str, place: Place) -> set[str]:
+    return {action for statement in statements(flow, place) for action in statement["Action"]}
+
+
+@cache
+def operations(service: str) -> frozenset[str]:
+    return frozenset(botocore.session.get_session().get_service_model(service).operation_names)
+
+
+@cache
+def authorisation() -> Any:
+    """The service authorisation reference, as cfn-lint carries it."""
+    return load_resource(AdditionalSpecs, "Policies.json")
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_every_action_is_a_request_that_aws_knows(flow: str, place: Place) -> None:
+    for action in allowed(flow, place):
+        service, _, name = action.partition(":")
+        assert name.lower() in authorisation()[service]["Actions"], action
+        request = NOT_REQUESTS.get(action, (service, name))
+        assert request is None or request[1] in operations(request[0]), action
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_every_statement_names_its_resources_but_those_with_a_reason(flow: str, place: Place) -> None:
+    for statement in statements(flow, place):
+        if statement["Resource"] == ["*"]:
+            assert {*statement["Action"]} <= {*ANYWHERE}, statement["Sid"]
+        else:
+            assert not {*statement["Action"]} & {*ANYWHERE}, statement["Sid"]
+            assert all(one.startswith("arn:aws:") and not one.endswith(":*") for one in statement["Resource"]), statement["Sid"]
+
+
+def test_an_action_without_resources_has_none_in_the_reference_or_is_about_metrics() -> None:
+    for action in ANYWHERE:
+        service, _, name = action.partition(":")
+        kinds = authorisation()[service]["Actions"][name.lower()].get("Resources", [])
+        assert kinds in ([], ["dataset"]), action
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_each_resource_is_of_a_kind_that_one_of_its_actions_has_and_each_action_has_one(flow: str, place: Place) -> None:
+    for statement in statements(flow, place):
+        if statement["Resource"] == ["*"]:
+            continue
+        kinds = {action: kinds_of(action) for action in statement["Action"]}
+        for resource in statement["Resource"]:
+            assert any(fits(resource, kind) for found in kinds.values() for kind in found), (statement["Sid"], resource)
+        for action, found in kinds.items():
+            assert any(fits(resource, kind) for resource in statement["Resource"] for kind in found), (statement["Sid"], action)
+
+
+def kinds_of(action: str) -> list[str]:
+    """ARN formats of an action's resources."""
+    service, _, name = action.partition(":")
+    told = authorisation()[service]
+    return [form for kind in told["Actions"][name.lower()]["Resources"] for form in told["Resources"][kind]["ARNFormats"]]
+
+
+def fits(arn: str, form: str) -> bool:
+    service, resource = (arn.split(":", 5)[index] for index in (2, 5))
+    wanted_service, wanted = (form.split(":", 5)[index] for index in (2, 5))
+    head = wanted.split(".*")[0]
+    return service == wanted_service and resource.startswith(head) and ("/.*/" not in wanted or "/" in resource)
+
+
+def test_each_flow_may_do_what_it_does_and_no_more(place: Place) -> None:
+    may = {flow: allowed(flow, place) for flow in FLOWS}
+    assert may["train_candidate"] < may["release_candidate"]
+    assert may["release_candidate"] - may["train_candidate"] == {
+        "cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms", "cloudwatch:TagResource",
+        "cloudwatch:GetMetricData", "cloudwatch:PutMetricData",
+    }  # fmt: skip
+    assert may["rollback_release"] < may["release_candidate"]
+    assert not {action for action in may["rollback_release"] if action.startswith(("ecr:", "sagemaker:CreateModelPackage"))}
+    assert {action for action in may["watch_production"] if not action.partition(":")[2].startswith(("Describe", "Get", "List"))} == {
+        "cloudwatch:PutMetricData", "s3:PutObject", "s3:AbortMultipartUpload",
+    }  # fmt: skip
+    assert not {action for action in may["endpoint"] if action.startswith(("sagemaker:", "iam:"))}
+    assert not any(
+        action.endswith("*") or action.partition(":")[0] in ("secretsmanager", "ssm", "sts") for all in may.values() for action in all
+    )
+
+
+def test_it_names_the_models_the_bucket_and_the_repository_of_the_place(place: Place) -> None:
+    found = {statement["Sid"]: statement for statement in statements("release_candidate", place)}
+    assert found["Models"]["Resource"] == [
+        "arn:aws:sagemaker:us-east-1:123456789012:model/replies-*",
+        "arn:aws:sagemaker:us-east-1:123456789012:model/triage-*",
+    ]
+    assert found["Alarms"]["Resource"][0] == "arn:aws:cloudwatch:us-east-1:123456789012:alarm:headgate-replies-*"
+    assert found["Push"]["Resource"] == ["arn:aws:ecr:us-east-1:123456789012:repository/replies"]
+    assert found["WriteModel"]["Resource"] == ["arn:aws:s3:::acme-models/headgate/*"]
+    assert found["ListModel"]["Condition"] == {"StringLike": {"s3:prefix": ["headgate/*"]}}
+    assert found["ReadCaptures"]["Resource"] == ["arn:aws:s3:::acme-captures/*"]
+    assert "Condition" not in found["ListCaptures"]
+    assert found["GiveRole"] == {
+        "Sid": "GiveRole",
+        "Effect": "Allow",
+        "Action": ["iam:PassRole"],
+        "Resource": ["arn:aws:iam::123456789012:role/headgate-endpoint"],
+        "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+    }
+    watch = {statement["Sid"]: statement for statement in statements("watch_production", place)}
+    assert watch["TellMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
+
+
+def test_what_a_place_has_not_is_not_allowed() -> None:
+    bare = place_of(REGION.model_copy(update={"kms_key": None, "subnets": (), "security_groups": ()}), ["replies"], "/var/lake")
+    for flow in FLOWS:
+        told = json.dumps(policy(flow, bare))
+        assert not [word for word in ("kms:", "ec2:", "acme-lake", "WriteLake") if word in told]
+
+
+@pytest.mark.parametrize(
+    ("told", "resource", "alias"),
+    [
+        ("1234abcd", "arn:aws:kms:us-east-1:123456789012:key/1234abcd", None),
+        ("arn:aws:kms:eu-west-1:999999999999:key/1", "arn:aws:kms:eu-west-1:999999999999:key/1", None),
+        ("alias/models", "arn:aws:kms:us-east-1:123456789012:key/*", "alias/models"),
+        ("arn:aws:kms:eu-west-1:999999999999:alias/models", "arn:aws:kms:eu-west-1:999999999999:key/*", "alias/models"),
+    ],
+)
+def test_a_key_may_be_told_in_four_ways(told: str, resource: str, alias: str | None) -> None:
+    place = place_of(REGION.model_copy(update={"kms_key": told}), ["replies"])
+    found = {statement["Sid"]: statement for statement in statements("release_candidate", place)}
+    assert found["Key"]["Resource"] == [resource]
+    wanted = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}} if alias else {}
+    assert found["Key"].get("Condition", {}) == wanted
+    assert found["Grant"]["Condition"] == {**wanted, "Bool": {"kms:GrantIsForAWSResource": "true"}}
+
+
+def test_other_partitions_keep_their_names() -> None:
+    china = REGION.model_copy(
+        update={
+            "region": "cn-north-1",
+            "role_arn": "arn:aws-cn:iam::123456789012:role/endpoint",
+            "repository": "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/team/replies",
+            "kms_key": None,
+        }
+    )
+    found = {statement["Sid"]: statement for statement in statements("train_candidate", place_of(china, ["replies"]))}
+    assert found["Push"]["Resource"] == ["arn:aws-cn:ecr:cn-north-1:123456789012:repository/team/replies"]
+    assert found["ReadModel"]["Resource"] == ["arn:aws-cn:s3:::acme-models/headgate/*"]
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_policy_fits_into_a_managed_policy(flow: str, place: Place) -> None:
+    assert len(json.dumps(policy(flow, place), separators=(",", ":"))) <= 6144
+
+
+def test_an_unknown_flow_is_told(place: Place) -> None:
+    with pytest.raises(NotFound, match=r"expected one of train_candidate, release_candidate, .*, found 'deploy'"):
+        policy("deploy", place)
