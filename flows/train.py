@@ -6,6 +6,7 @@ from tasks.candidates import finish_stopped, note_standing, plan_candidate
 from tasks.checking import check_data
 from tasks.evidence import record_release, refuse
 from tasks.gate import request_approval
+from tasks.imaging import push_image
 from tasks.load_testing import run_load_test
 from tasks.regression_testing import run_regression_test
 from tasks.shadowing import run_shadow
@@ -37,14 +38,15 @@ def train_candidate(model: str, started_by: str = "automation:schedule", retest:
     classifier = fine_tune(candidate)
     bundle = wrap_bundle(candidate, classifier)
     registered = register_bundle(candidate, classifier, bundle)
+    image = push_image(candidate, bundle)
 
     staging = deploy_to_staging(candidate, bundle)
     test_staging_endpoint(staging)
     regression = run_regression_test(candidate, staging)
     load = run_load_test(candidate, staging)
-    shadow = run_shadow(candidate, staging, regression, load)
+    shadow = run_shadow(candidate, staging, image, regression, load)
 
-    tested = record_release(candidate, registered, checks, regression, load, shadow)
+    tested = record_release(candidate, registered, image, checks, regression, load, shadow)
     if tested.verdict != "passed":
         leave_staging(staging)
         return refuse(tested)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from headgate.settings import load_settings
 from stack.services import Addresses, Say, start, start_annotation_gateway, start_workers
-from tasks.places import target_named
+from tasks.places import local_target
 
 
 def bring_up(say: Say) -> Addresses:
@@ -15,7 +15,7 @@ def bring_up(say: Say) -> Addresses:
     addresses = start(settings, say)
     _deploy_if_changed(checkout, settings.home.absolute() / "deployed", say)
     _recover(say)
-    for line in target_named("local").recover():
+    for line in local_target().recover():
         say(f"found: {line}")
     start_workers(settings, addresses)
     if taken := start_annotation_gateway(settings, addresses, say):

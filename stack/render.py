@@ -1,5 +1,6 @@
 """`headgate render`: the Kubernetes objects of a release, to be read, committed and applied by whoever likes to."""
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,13 +12,12 @@ from deployments.manifests.pods import objects
 from deployments.manifests.rbac import rbac
 from deployments.manifests.traffic import Gateway, http_route
 from deployments.manifests.workload import Apis, DnsLabel, Manifest, Resources, Workload, measured, replicas_for
+from deployments.sagemaker_policies import FLOWS, place_of, policy
 from headgate.errors import BadInput, NotFound
-from headgate.evaluation.evidence import Evidence
-from headgate.evaluation.load_report import LoadReport
-from headgate.lake import Lake
 from headgate.release.configuration import configuration_of
-from headgate.release.record import Release, folder, load_release
+from headgate.release.record import Release, load_release
 from headgate.settings import Stage, load_settings
+from tasks.clusters import load_report
 from tasks.places import the_lake
 
 
@@ -67,6 +67,17 @@ def render_rbac(namespace: str, account: str, account_namespace: str | None) -> 
     return as_yaml(rbac(*names))
 
 
+def render_iam(place: str, flow: str | None) -> str:
+    """JSON of the policy of one flow in a region of SageMaker, or of all by their names."""
+    settings = load_settings()
+    if (region := settings.sagemaker.get(place)) is None:
+        known = ", ".join(sorted(settings.sagemaker)) or "none"
+        raise NotFound(f"expected the name of a table [sagemaker.NAME] in headgate.toml, which has {known}; found {place!r}")
+    names = place_of(region, sorted(settings.models), settings.lake)
+    found = policy(flow, names) if flow else {one: policy(one, names) for one in FLOWS}
+    return json.dumps(found, indent=2) + "\n"
+
+
 def as_yaml(found: Sequence[Manifest], workload: Workload | None = None) -> str:
     """One document an object, with where it came from first."""
     about = f"# release {workload.release}\n# bundle sha256:{workload.bundle_digest}\n" if workload else ""
@@ -77,7 +88,7 @@ def as_yaml(found: Sequence[Manifest], workload: Workload | None = None) -> str:
 def _workload(release_id: str, place: Place) -> Workload:
     lake = the_lake()
     release = load_release(lake, release_id)
-    load = load_report(lake, release)
+    load = load_report(lake, release.id)
     configuration = release.configuration or configuration_of(load_settings().model(release.model))
     resources = measured(load, configuration.workers)
     if place.rate_per_s and not (load and load.saturation_per_s.get("candidate")):
@@ -109,12 +120,6 @@ def _image(release: Release, image: str) -> str:
     if wanted and not image.endswith(f"@{wanted}"):
         raise BadInput(f"release {release.id[:12]}: expected the image with digest {wanted}, found {image}")
     return image
-
-
-def load_report(lake: Lake, release: Release) -> LoadReport | None:
-    """What the load test of a release measured; None where its evidence is gone."""
-    entry = lake.get(f"{folder(release.id)}/evidence/evidence.json")
-    return Evidence.model_validate_json(entry.data).load if entry else None
 
 
 def _stage(workload: Workload) -> Stage:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from deployments.processes import Processes
 from deployments.target import EndpointStatus
 from headgate.data.table import DatasetTable
+from headgate.errors import HeadgateError
 from headgate.lake import Lake
 from headgate.monitoring.watch_records import status_of
 from headgate.release.approval import decision_of
@@ -16,7 +17,7 @@ from headgate.release.retraining import newest_decisions
 from headgate.release.rollout import ab_test_folder, next_action, steps
 from headgate.release.rollout_text import text_lines
 from headgate.release.shadow_text import headline
-from headgate.settings import ModelSettings, Stage, load_settings
+from headgate.settings import LOCAL, ModelSettings, Stage, load_settings
 from stack.services import known_addresses
 from tasks.places import endpoint_name, target_named, the_lake
 
@@ -60,12 +61,13 @@ def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
     lines, releases = [f"model {name}: {data}"], _releases(lake, name)
     for stage in settings.rollout.stages:
         live = champion(lake, name, stage.environment)
-        status = target_named(stage.target).status(endpoint_name(name, stage.environment))
+        status = _asked(name, stage)
         told = f"release {live.release[:12]} since {live.since:%Y-%m-%d %H:%M}" if live else "no champion yet"
         canary = f", challenger {status.challenger.release[:12]} with {status.split.challenger}%" if status.challenger else ""
         lines.append(
             f"  {stage.environment}: {told}{canary}, {'answers' if status.ready else 'does not answer'} {status.url or ''}".rstrip()
         )
+        lines += [f"    {status.detail}"] if status.detail and not status.ready and stage.target != LOCAL else []
         if status.challenger and status.split.shadow:
             lines.append(f"    {shadow_line(lake, name, stage, status)}")
         elif status.challenger:
@@ -77,6 +79,15 @@ def _model_lines(lake: Lake, name: str, settings: ModelSettings) -> list[str]:
     for decision in newest_decisions(lake, name, 1):
         lines.append(f"  retraining: {decision.reason} ({decision.at:%Y-%m-%d %H:%M} UTC; `headgate triggers`)")
     return lines + [_release_line(lake, found) for found in releases]
+
+
+def _asked(model: str, stage: Stage) -> EndpointStatus:
+    """What the endpoint says; one that cannot be asked is told of like one that does not answer."""
+    endpoint = endpoint_name(model, stage.environment)
+    try:
+        return target_named(stage.target).status(endpoint)
+    except HeadgateError as fault:
+        return EndpointStatus(endpoint=endpoint, detail=str(fault))
 
 
 def _ab_test_lines(lake: Lake, release: str, environment: str) -> list[str]:

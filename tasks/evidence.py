@@ -32,12 +32,18 @@ PREDICTIONS, MODEL_CARD = "predictions.parquet", "model_card.md"
 
 @once_per_run("record release")
 def record_release(
-    candidate: Candidate, registered: Registered, checks: DataCheckReport, regression: Report, load: LoadReport, shadow: ShadowReport
+    candidate: Candidate,
+    registered: Registered,
+    image: str | None,
+    checks: DataCheckReport,
+    regression: Report,
+    load: LoadReport,
+    shadow: ShadowReport,
 ) -> Tested:
     """Write page and release; a release that did not pass is kept with its evidence, and stopped."""
     lake, out = the_lake(), workplace(candidate.key) / "evidence"
     evidence = _evidence(candidate, registered, checks, regression, load, shadow)
-    release = _release(candidate, registered, evidence, write_evidence(out, evidence))
+    release = _release(candidate, registered, image, evidence, write_evidence(out, evidence))
     page = evidence_url(release.id)
     summary = summary_markdown(evidence, page)
     (out / "summary.md").write_text(summary, encoding="utf-8")
@@ -78,13 +84,14 @@ def refuse(tested: Tested) -> str:
     raise Refused(f"release {tested.release[:12]} was stopped: its tests {tested.verdict}; evidence: {evidence_url(tested.release)}")
 
 
-def _release(candidate: Candidate, registered: Registered, evidence: Evidence, digest: str) -> Release:
+def _release(candidate: Candidate, registered: Registered, image: str | None, evidence: Evidence, digest: str) -> Release:
     bundle = open_bundle(workplace(candidate.key) / "bundle")
     return Release(
         model=candidate.model,
         candidate=candidate.key,
         bundle_digest=evidence.subject.bundle_digest,
         bundle_signature=signature_beside(bundle.path),
+        image_digest=image,
         sbom_digest=bundle.manifest["files"].get(SBOM),
         configuration=configuration_of(load_settings().model(candidate.model)),
         data_version=candidate.data_version,
@@ -146,7 +153,7 @@ def _files_beside(out: Path) -> tuple[BesideFile, ...]:
 
 
 def _cost_basis(settings: ModelSettings) -> CostBasis:
-    """The endpoint of the load test runs on this machine (the local target is the only one yet)."""
+    """The endpoint of the load test runs on this machine (staging is always here)."""
     wanted = settings.load_test
     return CostBasis(per_hour=wanted.cost_per_hour, currency=wanted.currency, cores=os.cpu_count())
 

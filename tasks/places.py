@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from deployments.local import LocalTarget
-from deployments.target import Revision
+from deployments.target import Revision, Target
 from headgate.errors import NotFound, Refused
 from headgate.lake import Lake, open_lake
 from headgate.model.bundle import signature_beside
 from headgate.release.record import load_release
-from headgate.settings import Settings, load_settings
+from headgate.settings import LOCAL, Settings, load_settings
 
 
 def the_lake(settings: Settings | None = None) -> Lake:
@@ -21,10 +21,21 @@ def workplace(key: str) -> Path:
     return load_settings().home.absolute() / "candidates" / key
 
 
-def target_named(name: str) -> LocalTarget:
-    """The place that hosts endpoints; Refused for any but `local`, the only one yet."""
-    if name != "local":
-        raise Refused(f"expected the target `local`, the only one yet, found {name!r}")
+def target_named(name: str) -> Target:
+    """The place that hosts a stage's endpoint: this machine, or the table of headgate.toml with this name."""
+    settings = load_settings()
+    if name == LOCAL:
+        return local_target()
+    if namespace := settings.kubernetes.get(name):
+        from tasks.clusters import cluster_target  # its client takes a while to load
+
+        return cluster_target(namespace)
+    known = ", ".join((LOCAL, *sorted(settings.kubernetes)))
+    raise Refused(f"expected a target of {known}, found {name!r}")
+
+
+def local_target() -> LocalTarget:
+    """The endpoints on this machine; staging is always here."""
     settings = load_settings()
     kept = {model: table.feedback.log_text for model, table in settings.models.items() if table.feedback.log_text != "hash"}
     home, first_port, key = settings.home.absolute(), settings.stack.endpoint_port, settings.signing.public_key

@@ -14,7 +14,7 @@ from headgate.model.linear_floor import fit_linear_floor
 from headgate.release.candidate import Candidate
 from headgate.settings import ModelSettings, load_settings
 from tasks.once import once_per_run
-from tasks.places import target_named, the_lake, workplace
+from tasks.places import local_target, the_lake, workplace
 from tasks.scoring_chunks import score_cohorts
 from tasks.staging import Staging
 from tasks.training import training_texts
@@ -25,7 +25,7 @@ def run_regression_test(candidate: Candidate, staging: Staging) -> Report:
     """Candidate and champion answer the frozen rows through their endpoints; the linear floor is fitted beside them."""
     settings = load_settings().model(candidate.model)
     rows = load_frozen(the_lake(), settings.regression_set)
-    target = target_named("local")
+    target = local_target()
     cohorts: dict[Cohort, str | None] = {staging.cohort: staging.bundle.digest} | ({"champion": None} if staging.compared else {})
     chunks = chunk_folder(candidate)
     answers = score_cohorts(target, staging.endpoint, cohorts, rows, candidate.regression_set, chunks)
@@ -59,7 +59,7 @@ def _behaviours(
     tests = behaviour.read_behaviour(settings.behaviour_rows)
     data = behaviour.behaviour_version(f"{settings.dataset}-behaviour", tests)
     answers = score_cohorts(
-        target_named("local"), staging.endpoint, cohorts, behaviour.texts_to_score(tests), data, chunk_folder(candidate) / "behaviour"
+        local_target(), staging.endpoint, cohorts, behaviour.texts_to_score(tests), data, chunk_folder(candidate) / "behaviour"
     )
     champion = answers["champion"] if staging.compared else None
     return behaviour.measure_behaviours(tests, answers[staging.cohort], champion, settings.gates.behaviour_tolerance)

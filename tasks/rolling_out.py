@@ -21,7 +21,7 @@ from tasks.candidates import production
 from tasks.driving import Drive, StageEnd
 from tasks.live_page import Page
 from tasks.once import once_per_run
-from tasks.places import endpoint_name, revision_of, target_named, the_lake
+from tasks.places import endpoint_name, local_target, revision_of, target_named, the_lake
 from tasks.probing import Probe
 from tasks.putting_back import put_back
 from tasks.verifying import deployed_faults
@@ -118,7 +118,7 @@ def _undo(release: Release, stage: Stage, reason: str) -> None:
 @once_per_run("align staging")
 def align_staging(release: Release) -> None:
     """Staging's champion is production's, ready for the next comparison."""
-    target = target_named("local")
+    target = local_target()
     endpoint = endpoint_name(release.model, load_settings().model(release.model).rollout.staging)
     status = target.status(endpoint)
     if status.challenger and status.challenger.bundle_digest == release.bundle_digest:
@@ -131,6 +131,6 @@ def finish_release(release: Release, decision: Decision) -> str:
     settings = load_settings().model(release.model)
     set_alias(release.model, "champion", release.registered_version)
     drop_alias(release.model, "challenger", release.registered_version)
-    url = target_named("local").status(endpoint_name(release.model, production(settings))).url
+    url = target_named(settings.rollout.stages[-1].target).status(endpoint_name(release.model, production(settings))).url
     get_run_logger().info("release %s is champion, approved by %s; production answers at %s", release.id[:12], decision.approver, url)
     return "released"

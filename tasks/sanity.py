@@ -24,7 +24,7 @@ from headgate.record import Record
 from headgate.settings import Bound, load_settings
 from tasks.candidates import newest_data
 from tasks.once import once_per_run
-from tasks.places import endpoint_name, target_named, the_lake
+from tasks.places import endpoint_name, local_target, the_lake
 from tasks.training import training_texts
 from tasks.wrapping import sign_if_configured
 
@@ -106,7 +106,7 @@ def deploy_subset(subset: Subset, bundle: Path) -> str:
     """A staging endpoint of its own, so that a candidate on staging is left alone."""
     digest = open_bundle(bundle).digest
     revision = Revision(release=f"sanity-{digest[:12]}", bundle_digest=digest, bundle=bundle, signature=signature_beside(bundle))
-    status = target_named("local").deploy(subset.endpoint, revision)
+    status = local_target().deploy(subset.endpoint, revision)
     get_run_logger().info("%s answers at %s", subset.endpoint, status.url)
     return subset.endpoint
 
@@ -114,7 +114,7 @@ def deploy_subset(subset: Subset, bundle: Path) -> str:
 @once_per_run("score subset")
 def score_subset(subset: Subset, endpoint: str) -> str:
     """Endpoint test, and a few regression rows; a model of one epoch must still beat guessing."""
-    settings, target = load_settings().model(subset.model), target_named("local")
+    settings, target = load_settings().model(subset.model), local_target()
     if found := endpoint_test(lambda body: target.invoke(endpoint, body), subset.folder / "bundle"):
         raise Refused(f"endpoint test: {len(found)} fault(s): {found[0]}")
     rows = load_frozen(the_lake(), settings.regression_set).head(REGRESSION_ROWS)
@@ -131,4 +131,4 @@ def score_subset(subset: Subset, endpoint: str) -> str:
 @once_per_run("clean up")
 def clean_up(subset: Subset) -> None:
     """The endpoint goes, whatever happened."""
-    target_named("local").delete(subset.endpoint)
+    local_target().delete(subset.endpoint)

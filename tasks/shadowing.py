@@ -30,7 +30,7 @@ from tasks.wrapping import WrappedBundle
 
 
 @once_per_run("shadow")
-def run_shadow(candidate: Candidate, staging: Staging, regression: Report, load: LoadReport) -> ShadowReport:
+def run_shadow(candidate: Candidate, staging: Staging, image: str | None, regression: Report, load: LoadReport) -> ShadowReport:
     """Mirror production's requests to the candidate until that tells enough, or say why not."""
     rollout = load_settings().model(candidate.model).rollout
     tests = overall(gate.verdict for gate in (*regression.gates, *load.gates))
@@ -39,12 +39,12 @@ def run_shadow(candidate: Candidate, staging: Staging, regression: Report, load:
         return ShadowReport(skipped=why)
     endpoint = endpoint_name(candidate.model, rollout.stages[-1].environment)
     with concurrency(f"endpoint-{endpoint}", occupy=1):
-        report = mirror(candidate, staging.bundle, rollout.stages[-1])
+        report = mirror(candidate, staging.bundle, image, rollout.stages[-1])
     get_run_logger().info("shadow %s: %s; %s", report.verdict, told(report), report.reason)
     return report
 
 
-def mirror(candidate: Candidate, bundle: WrappedBundle, stage: Stage) -> ShadowReport:
+def mirror(candidate: Candidate, bundle: WrappedBundle, image: str | None, stage: Stage) -> ShadowReport:
     """The shadow at the endpoint of the last stage, with its probes where it has no traffic, told in Prefect."""
     settings, target, lake = load_settings().model(candidate.model), target_named(stage.target), the_lake()
     texts = list(load_frozen(lake, settings.regression_set)["text"]) if stage.probe_rate_per_s else []
@@ -56,7 +56,7 @@ def mirror(candidate: Candidate, bundle: WrappedBundle, stage: Stage) -> ShadowR
             target=target,
             endpoint=endpoint,
             candidate=candidate,
-            revision=candidate_revision(candidate, bundle),
+            revision=candidate_revision(candidate, bundle, image),
             limits=Limits(settings.rollout.shadow, stage.auto_rollback, settings.load_test),
             test=lambda ask: endpoint_test(ask, bundle.path),
             wait=probe.wait,

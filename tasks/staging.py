@@ -11,7 +11,7 @@ from headgate.release.candidate import Candidate
 from headgate.release.configuration import configuration_of
 from headgate.settings import load_settings
 from tasks.once import once_per_run
-from tasks.places import endpoint_name, revision_of, target_named
+from tasks.places import endpoint_name, local_target, revision_of
 from tasks.wrapping import WrappedBundle
 
 
@@ -29,7 +29,7 @@ class Staging(Record):
 def deploy_to_staging(candidate: Candidate, bundle: WrappedBundle) -> Staging:
     """Start the candidate beside the production champion's bundle, or alone before the first release."""
     endpoint = endpoint_name(candidate.model, load_settings().model(candidate.model).rollout.staging)
-    target = target_named("local")
+    target = local_target()
     _align(target, endpoint, candidate, bundle)
     status = target.deploy(endpoint, candidate_revision(candidate, bundle))
     alone = status.champion is not None and status.champion.bundle_digest == bundle.digest
@@ -41,7 +41,7 @@ def deploy_to_staging(candidate: Candidate, bundle: WrappedBundle) -> Staging:
     return Staging(endpoint=endpoint, url=status.url, cohort=cohort, bundle=bundle, compared=not alone)
 
 
-def candidate_revision(candidate: Candidate, bundle: WrappedBundle) -> Revision:
+def candidate_revision(candidate: Candidate, bundle: WrappedBundle, image: str | None = None) -> Revision:
     """The candidate's bundle before it has a release, served as a release made now would be; on staging and as a shadow."""
     return Revision(
         release=f"candidate-{candidate.key}",
@@ -50,6 +50,7 @@ def candidate_revision(candidate: Candidate, bundle: WrappedBundle) -> Revision:
         signature=signature_beside(bundle.path),
         model=candidate.model,
         configuration=configuration_of(load_settings().model(candidate.model)),
+        image_digest=image,
     )
 
 
@@ -70,7 +71,7 @@ def _align(target: Target, endpoint: str, candidate: Candidate, bundle: WrappedB
 @once_per_run("test staging endpoint")
 def test_staging_endpoint(staging: Staging) -> None:
     """The bundle's own examples get their recorded answers."""
-    target = target_named("local")
+    target = local_target()
     found = endpoint_test(lambda body: target.invoke(staging.endpoint, body, cohort=staging.cohort), staging.bundle.path)
     if found:
         raise Refused(
@@ -82,7 +83,7 @@ def test_staging_endpoint(staging: Staging) -> None:
 @once_per_run("leave staging")
 def leave_staging(staging: Staging) -> None:
     """Take a stopped candidate off staging again."""
-    target = target_named("local")
+    target = local_target()
     if staging.compared:
         target.rollback(staging.endpoint)
     else:

@@ -28,6 +28,7 @@ from headgate.settings.training import Bundle, CustomFilter, Filters, Switch, Tr
 from headgate.settings.watching import Watch
 
 __all__ = (
+    "LOCAL",
     "S3",
     "ABTest",
     "Approval",

@@ -74,7 +74,7 @@ def shadow_it(subject: Candidate, tests: Verdict) -> ShadowReport:
     bundle = WrappedBundle(digest="1" * 64, path=Path("bundle"))
     staging = Staging(endpoint="replies-staging", url="http://127.0.0.1:1", cohort="challenger", bundle=bundle, compared=True)
     gates = (GateResult(name="accuracy", verdict=tests, expected="", found=""),)
-    return run_shadow(subject, staging, Report.model_construct(gates=gates), LoadReport.model_construct(gates=gates))
+    return run_shadow(subject, staging, None, Report.model_construct(gates=gates), LoadReport.model_construct(gates=gates))
 
 
 def pages(key: str) -> list[str]:

@@ -1,0 +1,67 @@
+"""The serving image of a candidate's bundle, for stages whose targets run images: built and pushed once, and known by its digest."""
+
+import hashlib
+
+from prefect.logging import get_run_logger
+
+from deployments.images import build_and_push
+from headgate.errors import Refused
+from headgate.lake import Lake
+from headgate.record import Record
+from headgate.release.candidate import Candidate
+from headgate.settings import KubernetesNamespace, SageMakerRegion, Settings, load_settings
+from tasks.once import once_per_run
+from tasks.places import the_lake
+from tasks.wrapping import WrappedBundle
+
+Place = KubernetesNamespace | SageMakerRegion
+
+
+class Pushed(Record):
+    """A bundle's image in one repository."""
+
+    repository: str
+    digest: str
+
+
+@once_per_run("push image")
+def push_image(candidate: Candidate, bundle: WrappedBundle) -> str | None:
+    """The digest of the bundle's image, in the repository of every stage's target; None where all stages run the bundle itself."""
+    places = image_places(load_settings(), candidate.model)
+    found = [_in_repository(the_lake(), bundle, place) for place in places]
+    if not found:
+        return None
+    get_run_logger().info("image of bundle %s: %s", bundle.digest[:12], ", ".join(f"{one.repository}@{one.digest}" for one in found))
+    return agreed(bundle.digest, found)
+
+
+def image_places(settings: Settings, model: str) -> list[Place]:
+    """The targets of a model's stages that run images, one for each repository."""
+    tables: dict[str, Place] = {**settings.kubernetes, **settings.sagemaker}
+    found = [tables[stage.target] for stage in settings.model(model).rollout.stages if stage.target in tables]
+    return list({place.repository: place for place in found}.values())
+
+
+def agreed(bundle_digest: str, found: list[Pushed]) -> str:
+    """The one digest of an image in all repositories; Refused where they differ, since a release names one image."""
+    first = found[0]
+    if others := [one for one in found if one.digest != first.digest]:
+        told = ", ".join(f"{one.repository}@{one.digest}" for one in others)
+        raise Refused(
+            f"bundle {bundle_digest[:12]}: expected the same image in every repository, found {first.repository}@{first.digest} "
+            f"and {told}; copy it as it is (skopeo copy --preserve-digests) and repeat"
+        )
+    return first.digest
+
+
+def _in_repository(lake: Lake, bundle: WrappedBundle, place: Place) -> Pushed:
+    """What was pushed before stays the bundle's image there, however often it is built."""
+    key = f"images/{bundle.digest}/{hashlib.sha256(place.repository.encode()).hexdigest()[:16]}.json"
+    if (known := lake.get(key)) is None:
+        get_run_logger().info("building the image of bundle %s for %s; the first one takes minutes", bundle.digest[:12], place.repository)
+        insecure = isinstance(place, KubernetesNamespace) and place.insecure_registry
+        name = build_and_push(bundle.path, place.repository, place.build_options, insecure)
+        lake.put_if_absent(key, Pushed(repository=place.repository, digest=name.rpartition("@")[2]).to_bytes())
+        known = lake.get(key)
+    assert known is not None
+    return Pushed.model_validate_json(known.data)
