@@ -45,18 +45,21 @@ class Cluster:
             self._require_ours(found)
         with self._calling(f"apply {kind} {name}"):
             api = self._resource(manifest["apiVersion"], kind)
-            made = self._dynamic.server_side_apply(
-                api, body=manifest, namespace=self.namespace, field_manager=MANAGER, _request_timeout=TIMEOUT_S
-            )
-            return dict(made.to_dict())
+            return dict(self._dynamic.server_side_apply(api, body=manifest, namespace=self.namespace, field_manager=MANAGER).to_dict())
+
+    def scale(self, deployment: Manifest, replicas: int) -> None:
+        """Another number of pods, under a field manager of its own: what `apply` sets has none, so that an autoscaler may change it."""
+        self._require_ours(deployment)
+        name, body = deployment["metadata"]["name"], {"spec": {"replicas": replicas}}
+        with self._calling(f"scale Deployment {name}"):
+            options = {"content_type": "application/merge-patch+json", "field_manager": f"{MANAGER}-scale"}
+            self._resource("apps/v1", "Deployment").patch(body=body, name=name, namespace=self.namespace, **options)
 
     def get(self, api_version: str, kind: str, name: str) -> Manifest | None:
         """The object, or None."""
         with self._calling(f"read {kind} {name}"):
             try:
-                return dict(
-                    self._resource(api_version, kind).get(name=name, namespace=self.namespace, _request_timeout=TIMEOUT_S).to_dict()
-                )
+                return dict(self._resource(api_version, kind).get(name=name, namespace=self.namespace).to_dict())
             except ApiException as fault:
                 if fault.status == 404:
                     return None
@@ -66,8 +69,7 @@ class Cluster:
         """Objects with these labels, by name."""
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
         with self._calling(f"list {kind}"):
-            api = self._resource(api_version, kind)
-            found = api.get(namespace=self.namespace, label_selector=selector, _request_timeout=TIMEOUT_S).to_dict()
+            found = self._resource(api_version, kind).get(namespace=self.namespace, label_selector=selector).to_dict()
         return sorted(found.get("items") or [], key=lambda one: str(one["metadata"]["name"]))
 
     def remove(self, found: Manifest) -> None:
@@ -77,8 +79,7 @@ class Cluster:
         options = {"propagationPolicy": "Background", "preconditions": {"uid": metadata["uid"]}}
         with self._calling(f"delete {kind} {metadata['name']}"):
             try:
-                api = self._resource(found["apiVersion"], kind)
-                api.delete(name=metadata["name"], namespace=self.namespace, body=options, _request_timeout=TIMEOUT_S)
+                self._resource(found["apiVersion"], kind).delete(name=metadata["name"], namespace=self.namespace, body=options)
             except ApiException as fault:
                 if fault.status not in (404, 409):
                     raise
@@ -86,7 +87,7 @@ class Cluster:
     def events(self, names: Sequence[str]) -> list[Manifest]:
         """Events about objects with these names, oldest first."""
         with self._calling("read events"):
-            found = self._resource("v1", "Event").get(namespace=self.namespace, _request_timeout=TIMEOUT_S).to_dict()
+            found = self._resource("v1", "Event").get(namespace=self.namespace).to_dict()
         about = [one for one in found.get("items") or [] if one["involvedObject"].get("name") in names]
         return sorted(about, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
 
@@ -95,7 +96,7 @@ class Cluster:
         try:
             with self._calling(f"read the log of {pod}"):
                 said = kubernetes.client.CoreV1Api(self._api).read_namespaced_pod_log(
-                    pod, self.namespace, container=CONTAINER, tail_lines=lines, previous=previous, _request_timeout=TIMEOUT_S
+                    pod, self.namespace, container=CONTAINER, tail_lines=lines, previous=previous
                 )
         except (Refused, Unavailable):
             return []
@@ -165,12 +166,17 @@ class Cluster:
         return DynamicClient(self._api, cache_file=f"{folder}/discovery.json")
 
     def _require_ours(self, found: Manifest) -> None:
-        labels = found["metadata"].get("labels") or {}
+        labels, where = found["metadata"].get("labels") or {}, f"{found['kind']} {found['metadata']['name']} in namespace {self.namespace}"
         if any(labels.get(name) != value for name, value in OWNED.items()):
             raise Refused(
-                f"{found['kind']} {found['metadata']['name']} in namespace {self.namespace}: expected one that Headgate made (label "
+                f"{where}: expected one that Headgate made (label "
                 f"app.kubernetes.io/managed-by={MANAGER}), found {labels.get('app.kubernetes.io/managed-by') or 'another one'}; "
                 "rename it, remove it, or choose another namespace"
+            )
+        if not applied_here(found):
+            raise Refused(
+                f"{where}: expected one that this target made, found one that was applied by {', '.join(managers(found)) or 'nobody'}, "
+                "such as what `headgate render` prints; remove it, or let the target have another namespace"
             )
 
     @contextmanager
@@ -189,6 +195,17 @@ class Cluster:
             ) from fault
         except (urllib3.exceptions.HTTPError, websocket.WebSocketException, OSError) as fault:
             raise Unavailable(f"{where}: the cluster does not answer ({type(fault).__name__}: {fault})") from fault
+
+
+def managers(found: Manifest) -> list[str]:
+    """Who set fields of an object, by its managedFields."""
+    return sorted({str(one.get("manager")) for one in found["metadata"].get("managedFields") or []})
+
+
+def applied_here(found: Manifest) -> bool:
+    """Whether this target made an object: `headgate render` prints the same labels, for people and other programs to apply."""
+    told = found["metadata"].get("managedFields") or []
+    return any((one.get("manager"), one.get("operation")) == (MANAGER, "Apply") for one in told)
 
 
 def _bounded(request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -20,10 +20,14 @@ class Side(NamedTuple):
     release: str
 
 
-def read_mirrored(champion: Side, challenger: Side, errors: Path, since: datetime, by_release: bool = False) -> Mirrored:
+def read_mirrored(
+    champion: Side, challenger: Side, errors: Path, since: datetime, by_release: bool = False, percent: int = 100
+) -> Mirrored:
     """All that was mirrored since then; `errors` is the endpoint's error log.
 
     by_release: the requests name no cohort, so that an answer is the champion's or the shadow's by the release that gave it.
+    percent: of the requests with an id, so many had a copy, where a request that has none has an id too; a copy that is
+    missing is then known only by their number, give or take chance.
     """
     asked = [line for line in recent_lines(champion.predictions, "*.jsonl", since) if by_release or line.get("cohort") == "champion"]
     given = recent_lines(challenger.predictions, "*.jsonl", since)
@@ -31,10 +35,11 @@ def read_mirrored(champion: Side, challenger: Side, errors: Path, since: datetim
     originals = _by_request(asked)
     failed = [(line["release"], line["cohort"]) for line in recent_lines(errors.parent, f"{errors.name}*", since)]
     pairs = [pair for name, answers in originals.items() if name in copies for pair in _paired(answers, copies[name])]
-    texts = sum(map(len, originals.values())), sum(map(len, copies.values()))
+    asked_for = sum(map(len, originals.values())) * percent // 100
+    missing = max(0, asked_for - len(pairs)) + sum(map(len, copies.values())) - len(pairs)
     return Mirrored(
         pairs=tuple(reversed(pairs)),  # the files are read from their ends
-        unpaired=sum(texts) - 2 * len(pairs),
+        unpaired=missing,
         errors=failed.count((challenger.release, "shadow")),
         champion_requests=len(asked),
         champion_errors=failed.count((champion.release, "champion")),

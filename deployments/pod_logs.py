@@ -22,6 +22,7 @@ from headgate.errors import Unavailable
 from headgate.record import Record
 
 READER = ("python", "-m", "headgate.serving.log_reading", LOG)
+CLOCKS_DIFFER_S = 3600
 Run = Callable[[str, Sequence[str]], str]
 FileName = Annotated[str, StringConstraints(pattern=r"^(feedback/)?[a-z]+-\d{8}-[0-9A-Za-z]{26}\.jsonl$")]
 
@@ -31,7 +32,7 @@ class Told(Record):
 
     files: dict[FileName, str]
     more: bool
-    failed: int = Field(ge=0)
+    failed: int | None = Field(ge=0)
 
 
 class Counted(Record):
@@ -47,18 +48,22 @@ class Counted(Record):
         return max(0, failed - known)
 
 
-def copy_logs(pods: Sequence[Manifest], folder: Path, run: Run, note: Callable[[int], None]) -> None:
+def copy_logs(pods: Sequence[Manifest], folder: Path, run: Run, note: Callable[[int], None], since: datetime | None = None) -> None:
     """Copy what is new of every running pod's log into the folder; `note` hears how many calls failed since the last time.
 
-    Unavailable where pods are ready and none of them could be read. A failed call is told again after a kill rather than never.
+    since: files that were not written since then are left out, but for an hour by which the clocks may differ. Unavailable where pods
+    are ready and none of them could be read. A failed call is told again after a kill rather than never.
     """
+    begun = max(0.0, since.timestamp() - CLOCKS_DIFFER_S) if since else 0.0
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     read, faults = 0, list[str]()
     with FileLock(folder / ".lock"):
         for pod in pods:
             try:
                 if _runs(pod):
-                    _count(pod, folder / "failed.json", _copied(str(pod["metadata"]["name"]), folder, run), note)
+                    failed = _copied(str(pod["metadata"]["name"]), folder, run, begun)
+                    if failed is not None:
+                        _count(pod, folder / "failed.json", failed, note)
                     read += 1
             except Unavailable as fault:
                 faults += [str(fault)] if ready(pod) else []
@@ -83,12 +88,14 @@ def _server(pod: Manifest) -> str:
     return f"{pod['metadata']['uid']}/{restarts(pod)}"
 
 
-def _copied(pod: str, folder: Path, run: Run) -> int:
-    """How many calls the pod's server failed since its start, once its log is here."""
+def _copied(pod: str, folder: Path, run: Run, since: float) -> int | None:
+    """How many calls the pod's server failed since its start, once its log is here; None where it does not tell."""
+    bound = [f"--since={since:.0f}"] if since else []
     while True:
-        known = {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*.jsonl")}
+        stats = {file.relative_to(folder).as_posix(): file.stat() for file in folder.rglob("*.jsonl")}
+        known = {name: stat.st_size for name, stat in stats.items() if stat.st_mtime >= since}
         try:
-            told = Told.model_validate_json(run(pod, [*READER, json.dumps(known)]))
+            told = Told.model_validate_json(run(pod, [*READER, json.dumps(known), *bound]))
         except ValidationError as fault:
             raise Unavailable(f"pod {pod}: expected its log, found {fault.errors()[0]['msg']} at {fault.errors()[0]['loc']}") from fault
         for name, text in told.files.items():

@@ -28,6 +28,15 @@ def hopeless(pods: Iterable[Manifest]) -> bool:
     return any(_waiting(one).get("reason") in HOPELESS or _ended(one).get("reason") == "OOMKilled" for one in found)
 
 
+def too_old(lines: Iterable[str]) -> str:
+    """What a server said that does not know what it is told, or nothing: its image is older than this target."""
+    told = next((line.strip() for line in lines if "unrecognized arguments:" in line), "")
+    unknown = told.partition("arguments: ")[2]
+    return (
+        f"its image holds a Headgate that does not know {unknown}: wrap its classifier again, build the image, release it" if told else ""
+    )
+
+
 def ready(pod: Manifest) -> bool:
     """Whether requests reach it."""
     conditions = (pod.get("status") or {}).get("conditions") or []

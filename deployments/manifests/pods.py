@@ -1,11 +1,13 @@
 """The pods of a release: ConfigMap, ServiceAccount, Deployment, Service, and what scales, protects and watches them."""
 
 from deployments.manifests.workload import PORT, Apis, Manifest, Workload
+from headgate.serving.config import LOG_KEEP_BYTES
 
 LOG = "/var/log/headgate"
 USER = 10001
 CONTAINER = "server"
 REQUEST_ID = "X-Request-Id"  # what a Gateway gives each request and its mirrored copy
+LOG_KEEP_MI, MOST_FILE_MI, VOLUME_MI = 1024, 64, 2048  # of a log: what it keeps, one file of it; the rest of the volume is corrections
 OPTIONS = {"MODEL": "--model", "RELEASE": "--release", "LOG_TEXT": "--log-text", "MAX_CACHED": "--max-cached", "WORKERS": "--workers"}
 
 
@@ -104,9 +106,14 @@ def pod(workload: Workload) -> Manifest:
                 _spread(workload, "topology.kubernetes.io/zone"),
             ],
             "containers": [container(workload)],
-            "volumes": [{"name": "log", "emptyDir": {"sizeLimit": "2Gi"}}],
+            "volumes": [{"name": "log", "emptyDir": {"sizeLimit": f"{_volume_mi(workload)}Mi"}}],
         },
     }
+
+
+def _volume_mi(workload: Workload) -> int:
+    """More than the log may take, so that no pod is evicted for it: each worker has an open file of answers and one of corrections."""
+    return VOLUME_MI + 2 * MOST_FILE_MI * max(1, workload.configuration.workers)
 
 
 def _spread(workload: Workload, over: str) -> Manifest:
@@ -126,6 +133,7 @@ def container(workload: Workload) -> Manifest:
         "image": workload.image,
         "imagePullPolicy": "IfNotPresent",
         "args": [*told, "--log-dir", LOG, "--mirror-header", REQUEST_ID],
+        "env": [{"name": LOG_KEEP_BYTES, "value": str(LOG_KEEP_MI * 2**20)}],
         "envFrom": [{"configMapRef": {"name": workload.name}}],
         "ports": [{"name": "http", "protocol": "TCP", "containerPort": PORT}],
         "startupProbe": _probe("/ping", every_s=1, failures=90),

@@ -1,5 +1,6 @@
 """How an endpoint shares requests out: a Gateway API HTTPRoute with weights, a mirror for the shadow, and one header for one cohort."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -17,6 +18,12 @@ class Gateway(Record):
     name: DnsLabel
     namespace: DnsLabel
     hostnames: tuple[Annotated[str, Field(pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)], ...] = ()
+
+
+def host_of(hostnames: Sequence[str]) -> str | None:
+    """A name that a request to the route may have: one that is written out, else one that a wildcard stands for; None: any."""
+    found = sorted(hostnames, key=lambda name: name.startswith("*."))
+    return found[0].replace("*.", "headgate.", 1) if found else None
 
 
 def http_route(gateway: Gateway, champion: Workload, challenger: Workload | None = None, split: Split | None = None) -> Manifest:

@@ -21,6 +21,7 @@ from deployments.manifests.traffic import Gateway, http_route
 from deployments.manifests.workload import Apis, Manifest, Replicas, Resources, Workload, measured, replicas_for
 from deployments.target import Split
 from headgate.release.configuration import Configuration
+from headgate.serving.log_files import MAX_FILE_BYTES
 from headgate.settings import AutoRollback, Stage, TrafficRouting
 
 NEWEST = int(latest_version().split(".")[1])
@@ -137,6 +138,15 @@ def test_a_pod_has_time_to_leave_and_to_drain_before_it_is_killed() -> None:
     spec = of_kind(objects(workload(leave_s=7, drain_s=40)), "Deployment")["spec"]["template"]["spec"]
     assert spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1] == "import time; time.sleep(7)"
     assert spec["terminationGracePeriodSeconds"] == 57
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_the_log_bounds_itself_below_the_volumes_size(workers: int) -> None:
+    spec = of_kind(objects(workload(configuration=Configuration(workers=workers))), "Deployment")["spec"]["template"]["spec"]
+    [volume], [container] = spec["volumes"], spec["containers"]
+    [kept] = [int(one["value"]) for one in container["env"] if one["name"] == "HEADGATE_LOG_KEEP_BYTES"]
+    answers, corrections = kept + workers * MAX_FILE_BYTES, kept // 4 + workers * MAX_FILE_BYTES
+    assert answers + corrections < int(volume["emptyDir"]["sizeLimit"].removesuffix("Mi")) * 2**20
 
 
 def test_memory_and_pods_follow_the_load_test() -> None:

@@ -1,9 +1,13 @@
 """A reader in the server's own container: what is new in its log folder, and how many calls failed."""
 
 import json
+import os
+import socket
 from pathlib import Path
 
-from headgate.serving.log_reading import failed_calls, read_beyond
+import pytest
+
+from headgate.serving.log_reading import failed_calls, main, read_beyond
 
 
 def test_only_whole_lines_beyond_what_is_known_are_read(tmp_path: Path) -> None:
@@ -43,3 +47,24 @@ headgate_requests_total{cohort="shadow",status="500"} 1.0
 headgate_predictions_total{status="500"} 7
 """
     assert failed_calls(told) == 3
+
+
+def test_files_that_are_old_or_gone_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.jsonl").write_text(f"{name}\n")
+    os.utime(tmp_path / "a.jsonl", (1000, 1000))
+    found = sorted(tmp_path.rglob("*.jsonl"))
+    (tmp_path / "b.jsonl").unlink()
+    monkeypatch.setattr(Path, "rglob", lambda *_: found)
+    assert read_beyond(tmp_path, {}, since=2000) == {"files": {"c.jsonl": "c\n"}, "more": False}
+
+
+def test_a_server_that_is_leaving_has_a_log_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.jsonl").write_text("a\n")
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("sys.argv", ["log_reading", str(tmp_path), "{}", "--port", str(door.getsockname()[1]), "--since=1"])
+        main()
+    assert json.loads(capsys.readouterr().out) == {"files": {"a.jsonl": "a\n"}, "more": False, "failed": None}

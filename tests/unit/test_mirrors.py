@@ -120,3 +120,15 @@ def test_what_a_shadow_answers_differently_waits_for_annotators(folder_lake: Lak
     assert [(row.text, row.reasons, row.told) for row in rows] == [
         ("Call me on Thursday", ("disagreement",), "champion said positive, shadow said objection")
     ]
+
+
+def test_where_unmirrored_requests_have_an_id_too_only_copies_that_were_due_are_missed(tmp_path: Path) -> None:
+    with models(tmp_path, "positive", "positive") as (champion, challenger):
+        for number in range(8):
+            ask(champion, "champion", f"{number:032x}", "good")
+        for number in (1, 5):
+            ask(challenger, "shadow", f"{number:032x}", "good")
+        ask(challenger, "shadow", "f" * 32, "its original is not logged")
+    sides = Side(tmp_path / "r0", "r0"), Side(tmp_path / "r1", "r1")
+    seen = [read_mirrored(*sides, tmp_path / "errors.jsonl", LONG_AGO, by_release=True, percent=share) for share in (25, 50, 100)]
+    assert [(len(one.pairs), one.unpaired) for one in seen] == [(2, 1), (2, 3), (2, 7)]

@@ -1,7 +1,9 @@
 """Copies of the logs of pods: what is new is appended, what failed is counted once."""
 
 import json
+import os
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,16 @@ class Pods:
     """Pods whose logs lie in folders of this machine and are read as they are in the pod."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.failed, self.gone, self.says = folder, dict[str, int](), set[str](), dict[str, str]()
+        self.folder, self.failed, self.gone, self.says = folder, dict[str, int | None](), set[str](), dict[str, str]()
+        self.known: list[dict[str, int]] = []
 
     def run(self, pod: str, command: Sequence[str]) -> str:
         assert command[:3] == ["python", "-m", "headgate.serving.log_reading"]
         if pod in self.gone:
             raise Unavailable(f"pod {pod} is gone")
-        found = read_beyond(self.folder / pod, json.loads(command[4]), at_once=64) | {"failed": self.failed.get(pod, 0)}
+        self.known.append(json.loads(command[4]))
+        since = float(next((one.partition("=")[2] for one in command if one.startswith("--since=")), 0))
+        found = read_beyond(self.folder / pod, self.known[-1], at_once=64, since=since) | {"failed": self.failed.get(pod, 0)}
         return self.says.get(pod) or json.dumps(found)
 
     def write(self, pod: str, text: str) -> None:
@@ -119,3 +124,29 @@ def test_failed_calls_are_lines_of_the_error_log(tmp_path: Path) -> None:
     assert [(line["cohort"], line["release"], line["status"], line["detail"]) for line in lines] == [
         ("challenger", "r1", 503, "no answer")
     ] * 2
+
+
+def test_a_first_look_copies_what_was_written_lately_and_never_tells_of_files_that_are_old(tmp_path: Path, pods: Pods) -> None:
+    now, copies = datetime.now(UTC), tmp_path / "copies"
+    pods.write("a", '{"n": 1}\n' * 20)
+    new = pods.folder / "a" / log_of("a")
+    old = new.with_name(log_of("b"))
+    old.write_text('{"n": 0}\n' * 20)
+    os.utime(old, (now.timestamp() - 86400, now.timestamp() - 86400))
+    for _ in range(2):
+        copy_logs([pod("a")], copies, pods.run, [].append, since=now - timedelta(minutes=5))
+        assert [(file.name, file.read_text()) for file in copies.glob("*.jsonl")] == [(new.name, new.read_text())]
+        os.utime(copies / new.name, (now.timestamp() - 86400, now.timestamp() - 86400))  # it is copied again, to where it stood
+    pods.known.clear()
+    copy_logs([pod("a")], copies, pods.run, [].append, since=now - timedelta(minutes=5))
+    assert pods.known[0] == {}
+
+
+def test_a_server_that_leaves_and_does_not_count_any_more_has_its_log_copied(tmp_path: Path, pods: Pods) -> None:
+    counts: list[int] = []
+    for failed in (1, None, 3):
+        pods.write("a", '{"n": 1}\n')
+        pods.failed["a"] = failed
+        copy_logs([pod("a")], tmp_path / "copies", pods.run, counts.append)
+    assert (tmp_path / "copies" / log_of("a")).read_text() == '{"n": 1}\n' * 3
+    assert counts == [0, 2]
