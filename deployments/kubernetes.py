@@ -139,6 +139,10 @@ class KubernetesTarget:
         champion, challenger = (Side(self._log(endpoint, one.release), one.release) for one in (layout.champion, layout.challenger))
         return read_mirrored(champion, challenger, self._errors(endpoint), since, by_release=True, percent=layout.split.shadow)
 
+    def collect(self, endpoint: str, since: datetime) -> None:
+        """Copy what champion and challenger logged in files that were written since then, for who ships it; changes nothing."""
+        self._copied(endpoint, since)
+
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""
         self._routes.known(endpoint)
@@ -215,19 +219,20 @@ class KubernetesTarget:
         return ClusterServers(self.cluster, endpoint, partial(self._workload, endpoint), copy, self.ready_s)
 
     def _looked_at(self, endpoint: str, since: datetime) -> Layout:
-        """What serves, once what it logged since then is copied here; a cohort that does not answer us has failed calls.
-
-        A challenger that gets copies alone fails copies: as the shadow, not as itself.
-        """
-        layout, servers = layout_of(self._routes.known(endpoint)), self._servers(endpoint)
-        mirrored = layout.split.shadow > 0 and layout.split.challenger == 0
+        """What serves, once what it logged since then is copied here; a cohort that does not answer us has failed calls."""
+        layout = self._copied(endpoint, since)
         for cohort, revision in layout.live().items():
-            named = "shadow" if cohort == "challenger" and mirrored else cohort
-            told = partial(note_failed, self._errors(endpoint), named, revision.release)
+            silent = sum(not self._answers(endpoint, cohort) for _ in range(ASKED))
+            told = "no answer to GET /ping through the Gateway"
+            note_failed(self._errors(endpoint), _failing(layout, cohort), revision.release, silent, told)
+        return layout
+
+    def _copied(self, endpoint: str, since: datetime) -> Layout:
+        layout, servers = layout_of(self._routes.known(endpoint)), self._servers(endpoint)
+        for cohort, revision in layout.live().items():
+            told = partial(note_failed, self._errors(endpoint), _failing(layout, cohort), revision.release)
             failed = partial(told, detail="the server answered with a status of 500 or more")
             copy_logs(servers.pods(revision), self._log(endpoint, revision.release), self.cluster.run, failed, since)
-            silent = sum(not self._answers(endpoint, cohort) for _ in range(ASKED))
-            told(silent, detail="no answer to GET /ping through the Gateway")
         return layout
 
     def _answers(self, endpoint: str, cohort: Cohort) -> bool:
@@ -276,3 +281,8 @@ class KubernetesTarget:
 
     def _errors(self, endpoint: str) -> Path:
         return self.home / "cluster_logs" / endpoint / "errors.jsonl"
+
+
+def _failing(layout: Layout, cohort: Cohort) -> str:
+    """Whose failed calls those of a cohort are: a challenger that gets copies alone fails copies, as the shadow."""
+    return "shadow" if cohort == "challenger" and layout.split.shadow > 0 and layout.split.challenger == 0 else cohort

@@ -1,6 +1,7 @@
 """What the Kubernetes target does of a change, by a namespace in memory; the same on a real cluster is in tests/cluster."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,18 @@ def test_what_a_server_logged_since_the_last_look_is_copied_before_it_is_removed
     assert cluster.releases() == {TWO}
     copied = tmp_path / "home" / "cluster_logs" / ENDPOINT / FIRST.release / log.name
     assert copied.read_text() == '{"n": 1}\n{"n": 2}\n'
+
+
+def test_logs_are_collected_for_who_ships_them_and_nobody_is_asked(
+    target: KubernetesTarget, cluster: MadeUpCluster, tmp_path: Path
+) -> None:
+    target.deploy(ENDPOINT, FIRST)
+    log = tmp_path / "pods" / f"{ENDPOINT}-{ONE}-1" / f"predictions-20261127-{'0' * 26}.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text('{"n": 1}\n')
+    target.collect(ENDPOINT, datetime.now(UTC))
+    assert (tmp_path / "home" / "cluster_logs" / ENDPOINT / FIRST.release / log.name).read_text() == '{"n": 1}\n'
+    assert not (tmp_path / "home" / "cluster_logs" / ENDPOINT / "errors.jsonl").exists()
 
 
 def test_a_switch_whose_answer_was_lost_and_that_was_sent_again_is_in_force(target: KubernetesTarget, cluster: MadeUpCluster) -> None:
