@@ -1,7 +1,7 @@
 """The serving image of a bundle: built by Docker or buildah, pushed, and named by the digest that the registry gave it."""
 
-import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +13,20 @@ from headgate.model.bundle import open_bundle
 
 DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
 BUILD_S, PUSH_S = 3600, 1800
+NOT_FETCHED = (
+    "temporary failure in name resolution",
+    "no such host",
+    "connection refused",
+    "connection reset",
+    "connection timed out",
+    "i/o timeout",
+    "tls handshake timeout",
+    "read timed out",
+    "too many requests",
+    "bad gateway",
+    "service unavailable",
+    "gateway timeout",
+)
 
 
 def build_and_push(bundle: Path, repository: str, options: Sequence[str] = (), insecure: bool = False) -> str:
@@ -20,7 +34,7 @@ def build_and_push(bundle: Path, repository: str, options: Sequence[str] = (), i
 
     options: for the build, as Docker and buildah both understand them (--build-arg, --secret). insecure: the registry speaks HTTP (buildah
     alone; Docker's daemon has a list of such registries). Refused without a program that builds, BadInput if it does not build, Unavailable
-    if it is not pushed.
+    if what it is built from is not fetched, or it is not pushed.
     """
     found = open_bundle(bundle)
     name = f"{repository}:bundle-{found.digest[:16]}"
@@ -30,7 +44,8 @@ def build_and_push(bundle: Path, repository: str, options: Sequence[str] = (), i
     command = ["docker", "build"] if program == "docker" else ["buildah", "bud", "--layers", "--format=docker"]
     built = _run([*command, *arguments, *options, "--file", str(DOCKERFILE), "--tag", name, str(bundle)], BUILD_S)
     if built.returncode:
-        raise BadInput(f"the image of bundle {found.digest[:12]} was not built; {command[0]} said:\n{_end(built)}")
+        told = f"the image of bundle {found.digest[:12]} was not built; {command[0]} said:\n{_end(built)}"
+        raise Unavailable(f"{told}\ntry again once what it fetches from answers") if _not_fetched(built) else BadInput(told)
     return f"{repository}@{_push(program, name, insecure)}"
 
 
@@ -52,17 +67,15 @@ def _push(program: str, name: str, insecure: bool) -> str:
         pushed = _run(["docker", "push", name] if program == "docker" else ["buildah", "push", *tls, f"--digestfile={told}", name], PUSH_S)
         if pushed.returncode:
             raise Unavailable(f"{name} was not pushed; log in to its registry, or try again. {program} said:\n{_end(pushed)}")
-        return told.read_text().strip() if told.exists() else _docker_digest(name)
+        return told.read_text().strip() if told.exists() else _pushed_by_docker(name, pushed.stdout)
 
 
-def _docker_digest(name: str) -> str:
-    """What the registry gave it, as the daemon remembers."""
-    inspected = _run(["docker", "image", "inspect", name], 60)
-    prefix = f"{name.rpartition(':')[0]}@"
-    known = [one.removeprefix(prefix) for one in json.loads(inspected.stdout)[0]["RepoDigests"] if one.startswith(prefix)]
-    if not known:
-        raise Unavailable(f"{name} was pushed, but the Docker daemon does not say under which digest; push it again")
-    return str(known[0])
+def _pushed_by_docker(name: str, said: str) -> str:
+    """The digest that the registry gave to this very push: what the daemon remembers may be another one."""
+    found = re.findall(r"digest: (sha256:[0-9a-f]{64})\b", said)
+    if not found:
+        raise Unavailable(f"{name} was pushed, but docker does not say under which digest; push it again. It said:\n{said.strip()[-1000:]}")
+    return str(found[-1])
 
 
 def _run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
@@ -71,6 +84,11 @@ def _run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProces
         return subprocess.run([*command], capture_output=True, text=True, timeout=timeout_s, check=False, env=environment)
     except subprocess.TimeoutExpired as fault:
         raise Unavailable(f"{' '.join(command[:2])} did not end within {timeout_s:g} s; try again") from fault
+
+
+def _not_fetched(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a base image or a wheel did not come over the network, by the words of Docker, buildah and pip."""
+    return any(words in (done.stdout + done.stderr).lower() for words in NOT_FETCHED)
 
 
 def _end(done: subprocess.CompletedProcess[str]) -> str:

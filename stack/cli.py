@@ -247,7 +247,7 @@ def deploy(
     say(deploy_bundle(chosen_model(model), bundle, endpoint, target))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True})
 def image(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="bundle folder, as `headgate wrap` writes it", exists=True, file_okay=False)],

@@ -56,9 +56,12 @@ def test_buildah_builds_pushes_and_tells_the_digest(programs: Programs, bundle: 
 
 def test_docker_is_taken_where_its_daemon_answers(programs: Programs, bundle: Path) -> None:
     programs.put("buildah", BUILDAH)
-    programs.put("docker", f'[ "$2" = inspect ] && echo \'[{{"RepoDigests": ["other@sha256:0", "r.example/replies@{DIGEST}"]}}]\'; exit 0')
-    assert build_and_push(bundle, "r.example/replies") == f"r.example/replies@{DIGEST}"
-    assert [line.split()[:2] for line in programs.asked()] == [["docker", part] for part in ("info", "build", "push", "image")]
+    programs.put("docker", f'[ "$1" = push ] && echo "bundle-1: digest: {DIGEST} size: 1573"; exit 0')
+    assert build_and_push(bundle, "docker.io/acme/replies") == f"docker.io/acme/replies@{DIGEST}"
+    assert [line.split()[:2] for line in programs.asked()][:3] == [["docker", part] for part in ("info", "build", "push")]
+    programs.put("docker", "echo pushed; exit 0")
+    with pytest.raises(Unavailable, match=r"was pushed, but docker does not say under which digest; push it again\. It said:\npushed"):
+        build_and_push(bundle, "docker.io/acme/replies")
 
 
 def test_without_a_program_that_builds_it_says_which_to_install(programs: Programs, bundle: Path) -> None:
@@ -74,6 +77,26 @@ def test_what_the_program_said_is_told_where_it_fails(programs: Programs, bundle
     programs.put("buildah", '[ "$1" = bud ] || { echo denied >&2; exit 125; }')
     with pytest.raises(Unavailable, match=r"was not pushed; log in to its registry, or try again\. buildah said:\ndenied"):
         build_and_push(bundle, "r.example/replies")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ERROR: Could not install packages due to an OSError: HTTPSConnectionPool: Read timed out.",
+        "dial tcp: lookup registry-1.docker.io: no such host",
+        "error: received unexpected HTTP status: 503 Service Unavailable",
+    ],
+)
+def test_what_could_not_be_fetched_may_be_tried_again(said: str, programs: Programs, bundle: Path) -> None:
+    programs.put("buildah", f"echo '{said}' >&2; exit 125")
+    with pytest.raises(Unavailable, match=r"was not built; buildah said:\n.*\ntry again once what it fetches from answers"):
+        build_and_push(bundle, "r.example/replies")
+
+
+def test_an_option_that_the_command_does_not_know_is_no_option_of_the_build(programs: Programs, bundle: Path) -> None:
+    done = CliRunner().invoke(app, ["image", str(bundle), "--repository", "r.example/replies", "--insecur"])
+    assert done.exit_code == 2
+    assert "No such option: --insecur" in done.output
 
 
 def test_the_command_prints_the_image_and_gives_what_follows_two_dashes_to_the_build(programs: Programs, bundle: Path) -> None:
