@@ -1,4 +1,4 @@
-"""The commands `headgate render kubernetes | argo | rbac`."""
+"""The commands `headgate render kubernetes | argo | rbac | iam`."""
 
 import sys
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ import typer
 render_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Print Kubernetes objects as YAML, for people and for GitOps. Nothing is applied: docs/kubernetes.md.",
+    help="Print Kubernetes objects and IAM policies, for people and for GitOps. Nothing is applied: docs/kubernetes.md, docs/aws.md.",
 )
 ReleaseId = Annotated[str, typer.Argument(help="release id or the beginning of one (see `headgate status`)")]
 Image = Annotated[str, typer.Option(help="serving image of the release's bundle, by digest: repository@sha256:...")]
@@ -95,3 +95,24 @@ def rbac(
     from stack.render import render_rbac
 
     sys.stdout.write(render_rbac(namespace, account, account_namespace))
+
+
+@render_app.command()
+def iam(
+    place: Annotated[str, typer.Option(help="NAME of the table [sagemaker.NAME] in headgate.toml")],
+    flow: Annotated[
+        Literal["train_candidate", "release_candidate", "rollback_release", "watch_production", "endpoint"] | None,
+        typer.Option(help="one policy alone; endpoint: of the role that the endpoints run as", show_default=False),
+    ] = None,
+) -> None:
+    """Print the IAM policy that each flow needs for a region of SageMaker, as JSON.
+
+    They name the place's bucket, repository, role and key, and the models that have a stage there.
+
+    \b
+    headgate render iam --place us-east --flow release_candidate > release.json
+    aws iam put-role-policy --role-name headgate-release --policy-name headgate --policy-document file://release.json
+    """
+    from stack.render_aws import render_iam
+
+    sys.stdout.write(render_iam(place, flow))

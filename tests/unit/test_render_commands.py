@@ -1,5 +1,6 @@
 """`headgate render` prints what can be applied, or says everything that is wrong."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from made_up_evidence import evidence
 from made_up_release import RELEASE, keep
 from typer.testing import CliRunner
 
+from headgate.errors import BadInput, NotFound
 from headgate.evaluation.evidence import Evidence
 from headgate.lake import open_lake
 from headgate.release.record import Release, folder
@@ -16,6 +18,7 @@ from headgate.serving.__main__ import _parser
 from headgate.settings import load_settings
 from stack.cli import app
 from stack.render import as_yaml
+from stack.render_aws import render_iam
 
 IMAGE = f"registry.example/replies@sha256:{'9' * 64}"
 TOML = '[models.replies]\ndataset = "replies"\n[models.replies.serving]\nworkers = 3\n'
@@ -122,4 +125,44 @@ def test_a_rate_needs_a_load_test_that_found_what_a_pod_bears(release: Release, 
     assert str(found.exception) == (
         f"release {other.id[:12]}: expected a load test that reached a saturation, to plan pods for 50 requests a second; found none; "
         "leave --rate-per-s out, or set load_test.stairs_max_steps and retest"
+    )
+
+
+REGION = """
+[sagemaker.us-east]
+region = "us-east-1"
+role_arn = "arn:aws:iam::123456789012:role/endpoint"
+repository = "123456789012.dkr.ecr.us-east-1.amazonaws.com/replies"
+models = "s3://acme/models"
+captures = "s3://acme/captures"
+[models.replies]
+dataset = "replies"
+[[models.replies.rollout.stages]]
+environment = "production"
+target = "us-east"
+[models.triage]
+dataset = "replies"
+"""
+
+
+def test_the_policy_of_a_flow_is_for_the_models_that_have_a_stage_in_the_region(release: Release, tmp_path: Path) -> None:
+    (tmp_path / "headgate.toml").write_text(REGION)
+    one = json.loads(run("iam", "--place", "us-east", "--flow", "endpoint"))
+    assert one["Statement"][1]["Resource"] == ["arn:aws:ecr:us-east-1:123456789012:repository/replies"]
+    every = json.loads(run("iam", "--place", "us-east"))
+    assert list(every) == ["train_candidate", "release_candidate", "rollback_release", "watch_production", "endpoint"]
+    assert every["endpoint"] == one
+    assert "replies-*" in json.dumps(every)
+    assert "triage" not in json.dumps(every)
+
+
+def test_a_policy_for_an_unknown_region_or_one_that_no_model_is_in_is_refused(release: Release, tmp_path: Path) -> None:
+    (tmp_path / "headgate.toml").write_text(REGION.replace('target = "us-east"', 'target = "local"'))
+    with pytest.raises(NotFound) as caught:
+        render_iam("us-west", None)
+    assert str(caught.value) == "expected the name of a table [sagemaker.NAME] in headgate.toml, which has us-east; found 'us-west'"
+    with pytest.raises(BadInput) as nobody:
+        render_iam("us-east", None)
+    assert str(nobody.value) == (
+        "expected a model with a stage whose target is us-east, found none; name it in [[models.MODEL.rollout.stages]]"
     )
