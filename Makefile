@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 MODEL ?= replies
 export APPROVER REASON
 
-.PHONY: help run demo install test test-cluster soak stop lock clean
+.PHONY: help run demo install test test-cluster test-sagemaker soak stop lock clean
 
 help:
 	@echo "make run      install, then take the example data to an approved, served model"
@@ -14,6 +14,7 @@ help:
 	@echo "make demo     the story of a few releases, good and bad, on one page (docs/demo.md); step by step: make demo STEP=1"
 	@echo "make test     lint, types, import contract, unit, flow and contract tests"
 	@echo "make test-cluster  the Kubernetes target on a real cluster (docs/kubernetes.md): KUBECONFIG, else a node of its own"
+	@echo "make test-sagemaker  the SageMaker target on the simulator of tests/sagemaker; HEADGATE_AWS_TESTS=1: on AWS"
 	@echo "make soak     half an hour of load on a bundle while its workers are killed: make soak BUNDLE=out/bundle"
 	@echo "make stop     stop everything, losing nothing"
 	@echo "make install  the environment and nothing else"
@@ -50,6 +51,9 @@ test: install
 
 test-cluster: install
 	$(BIN)/pytest tests/cluster -m "cluster and not slow"
+
+test-sagemaker: install
+	$(BIN)/pytest tests/sagemaker -m sagemaker
 
 soak: install
 	@test -n "$(BUNDLE)" || { echo "expected a bundle folder: make soak BUNDLE=out/bundle (headgate wrap writes one)"; exit 2; }
