@@ -1,7 +1,7 @@
 """prefect.yaml says where and when; these tests hold it to what the flows and the worker of each pool are.
 
-There is no cluster here: the GPU example is deployed to a real Prefect server, turned into a Job by the real Kubernetes worker's
-code, and read by the Kubernetes client's own types.
+There is no cluster here: the plan of the cluster is deployed to a real Prefect server, turned into a Job by the real Kubernetes worker's
+code, and read by the Kubernetes client's own types. docs/production.md tells what ran on one.
 """
 
 import asyncio
@@ -26,12 +26,14 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
-from prefect_kubernetes.worker import KubernetesWorker, KubernetesWorkerJobConfiguration
+from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+
+from deployments.production import pools
+from deployments.production.plan import on_cluster
 
 CHECKOUT = Path(__file__).parents[2]
 PLAN = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())
-TEMPLATE = json.loads((CHECKOUT / "flows" / "kubernetes-gpu-pool.json").read_text())
-ADDED = {"gpus", "node_selector", "tolerations", "home_claim"}
+POOLS = {"headgate-cluster": pools.file(gpu=False), "headgate-gpu": pools.file(gpu=True)}
 
 
 def _flow(entrypoint: str) -> Flow:
@@ -80,93 +82,55 @@ def test_a_run_that_an_event_starts_begins_after_the_events_that_it_swallows(pla
 
 
 @pytest.fixture(scope="module")
-def on_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeploymentResponse]:
-    """train_candidate as `prefect deploy --all` makes it on a real server, after the one line of the example is changed."""
-    before, after = (CHECKOUT / "prefect.yaml").read_text().split("entrypoint: flows.train.train_candidate")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DeploymentResponse]]:
+    """All of prefect.yaml as `prefect deploy --all` makes it on a real server from the plan of the cluster, by flow and name."""
     file = tmp_path_factory.mktemp("deploy") / "prefect.yaml"
-    file.write_text(f"{before}entrypoint: flows.train.train_candidate{after.replace('work_pool: *local', 'work_pool: *gpu', 1)}")
-    variables = {"HEADGATE_CHECKOUT": str(CHECKOUT), "HEADGATE_FLOWS_IMAGE": "registry.example/headgate-flows:c0ffee"}
+    file.write_text(yaml.safe_dump(on_cluster(PLAN)))
     with get_client(sync_client=True) as api:
-        api.create_work_pool(WorkPoolCreate(name="headgate", type="process"))
-        api.create_work_pool(WorkPoolCreate(name="headgate-gpu", type="kubernetes", base_job_template=TEMPLATE))
+        for name, template in POOLS.items():
+            api.create_work_pool(WorkPoolCreate(name=name, type="kubernetes", base_job_template=json.loads(template.read_text())))
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
-        env = os.environ | variables | {"PREFECT_API_URL": PREFECT_API_URL.value()}
+        env = os.environ | {"HEADGATE_FLOWS_IMAGE": "registry.example/headgate-flows:c0ffee", "PREFECT_API_URL": PREFECT_API_URL.value()}
         done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=CHECKOUT)
         assert done.returncode == 0, done.stdout + done.stderr
-        ours = {plan["name"] for plan in PLAN["deployments"]}  # other tests have deployments of their own
-        deployments = [one for one in api.read_deployments() if one.name in ours]
-        assert {one.work_pool_name for one in deployments} == {"headgate", "headgate-gpu"}
-        assert len(deployments) == len(PLAN["deployments"])
-        yield api.read_deployment_by_name("train_candidate/default")
-        for one in deployments:
+        found = [one for one in api.read_deployments() if one.work_pool_name in POOLS]  # other tests have deployments of their own
+        yield {f"{api.read_flow(one.flow_id).name}/{one.name}": one for one in found}
+        for one in found:
             api.delete_deployment(one.id)
-        for name in ("headgate", "headgate-gpu"):
+        for name in POOLS:
             api.delete_work_pool(name)
 
 
 @pytest.fixture(scope="module")
-def job(on_gpu: DeploymentResponse) -> dict[str, Any]:
-    """The Job that the Kubernetes worker would submit for a run of it."""
+def job(deployed: dict[str, DeploymentResponse]) -> dict[str, Any]:
+    """The Job that the Kubernetes worker would submit for a training."""
+    train = deployed["train_candidate/default"]
 
     async def prepared() -> KubernetesWorkerJobConfiguration:
         async with get_client() as api:
             pool = await api.read_work_pool("headgate-gpu")
-            found = await KubernetesWorkerJobConfiguration.from_template_and_values(
-                pool.base_job_template, on_gpu.job_variables, client=api
-            )
-        found.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=on_gpu.flow_id, name="train"), on_gpu)
+            found = await KubernetesWorkerJobConfiguration.from_template_and_values(pool.base_job_template, train.job_variables, client=api)
+        found.prepare_for_flow_run(FlowRun(id=uuid4(), flow_id=train.flow_id, name="train"), train)
         return found
 
     return asyncio.run(prepared()).job_manifest
 
 
-def test_the_gpu_example_is_deployed_to_its_pool_by_changing_one_line(on_gpu: DeploymentResponse) -> None:
-    assert on_gpu.work_pool_name == "headgate-gpu"
-    assert on_gpu.job_variables["image"] == "registry.example/headgate-flows:c0ffee"
-    assert on_gpu.job_variables["gpus"] == 1
+def test_every_flow_is_deployed_to_the_pools_of_the_cluster(deployed: dict[str, DeploymentResponse]) -> None:
+    assert deployed.keys() == {f"{plan['entrypoint'].rpartition('.')[2]}/{plan['name']}" for plan in PLAN["deployments"]}
+    assert [name for name, one in deployed.items() if one.work_pool_name == "headgate-gpu"] == ["train_candidate/default"]
+    assert {one.job_variables["image"] for one in deployed.values()} == {"registry.example/headgate-flows:c0ffee"}
 
 
-def test_every_job_variable_of_the_gpu_example_is_one_of_the_template() -> None:
-    given = PLAN["definitions"]["gpu"]["job_variables"].keys()
-    assert given <= TEMPLATE["variables"]["properties"].keys()
-    assert given >= ADDED
-
-
-def test_the_template_is_that_of_the_installed_worker_with_our_variables_added() -> None:
-    published, ours = KubernetesWorker.get_default_base_job_template(), copy.deepcopy(TEMPLATE)
-    assert {name: ours["variables"]["properties"].pop(name) for name in ADDED}
-    assert ours["variables"].pop("required") == ["image", "home_claim"]
-    assert ours["variables"] == published["variables"]
-    pod = ours["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    for name in ("nodeSelector", "tolerations", "volumes"):
-        del pod[name]
-    del container["volumeMounts"], container["resources"]["limits"]["nvidia.com/gpu"]
-    assert ours == published
-
-
-def test_the_job_asks_for_a_gpu_on_a_node_that_has_one(job: dict[str, Any]) -> None:
+def test_a_training_on_the_cluster_has_the_deployments_image_and_gpu_and_all_else_from_the_pool(job: dict[str, Any]) -> None:
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["resources"] == {
-        "limits": {"memory": "16Gi", "nvidia.com/gpu": 1},
-        "requests": {"cpu": "4", "memory": "16Gi"},
-    }
-    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
-    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-    assert (job["metadata"]["namespace"], pod["serviceAccountName"], container["image"]) == (
-        "headgate",
-        "headgate-flows",
+    assert (container["image"], container["resources"]["limits"]) == (
         "registry.example/headgate-flows:c0ffee",
+        {"memory": "16Gi", "nvidia.com/gpu": 1},
     )
-
-
-def test_checkpoints_outlive_the_pod_of_the_job(job: dict[str, Any]) -> None:
-    pod = job["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert pod["volumes"] == [{"name": "home", "persistentVolumeClaim": {"claimName": "headgate-home"}}]
-    assert container["volumeMounts"] == [{"name": "home", "mountPath": "/var/lib/headgate"}]
-    assert {"name": "HEADGATE_HOME", "value": "/var/lib/headgate"} in container["env"]
+    assert (job["metadata"]["namespace"], pod["serviceAccountName"]) == ("headgate", "headgate-flows")
+    assert {"name": "home", "persistentVolumeClaim": {"claimName": "headgate-home"}} in pod["volumes"], "checkpoints outlive the pod"
 
 
 def test_kubernetes_knows_every_field_of_the_job(job: dict[str, Any]) -> None:
