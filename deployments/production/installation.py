@@ -128,7 +128,19 @@ def server_address(wanted: Installation) -> Manifest:
 
 def worker(wanted: Installation, pool: str) -> Manifest:
     """Takes the runs of one pool and makes a Job of each; it watches this namespace alone."""
-    arguments = ("prefect", "worker", "start", "--type", "kubernetes", "--pool", pool, "--name", pool, "--with-healthcheck")
+    arguments = (
+        "prefect",
+        "worker",
+        "start",
+        "--type",
+        "kubernetes",
+        "--pool",
+        pool,
+        "--name",
+        pool,
+        "--with-healthcheck",
+        "--no-create-pool-if-not-found",
+    )
     integration = "PREFECT_INTEGRATIONS_KUBERNETES"
     told = {
         "PREFECT_WORKER_WEBSERVER_HOST": "0.0.0.0",  # noqa: S104 - a pod's own address
