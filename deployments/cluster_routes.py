@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deployments.cluster import OWNED, Cluster
-from deployments.cluster_servers import until
+from deployments.cluster_servers import ClusterServers, until
 from deployments.layout import Layout
-from deployments.manifests.traffic import Gateway
-from deployments.manifests.workload import Manifest
+from deployments.manifests.traffic import Gateway, http_route
+from deployments.manifests.workload import Manifest, Workload
+from deployments.target import Split
 from headgate.errors import NotFound, Refused, Stale, Unavailable
 
 ROUTE = ("gateway.networking.k8s.io/v1", "HTTPRoute")
@@ -34,10 +35,18 @@ class ClusterRoutes:
             raise NotFound(f"no endpoint {endpoint} in namespace {self.cluster.namespace}; found: {there}. A release makes one")
         return route
 
+    def make(self, champion: Workload, challenger: Workload | None, split: Split) -> Manifest:
+        """The route of these releases."""
+        return http_route(self.gateway, champion, challenger, split)
+
+    def prepare(self, _: ClusterServers, __: Layout, ___: Layout, seen: Manifest | None) -> Manifest | None:
+        """A Gateway shares requests out between whatever pods there are: the route stays as it is."""
+        return seen
+
     def switch(self, route: Manifest, layout: Layout, seen: Manifest | None) -> None:
         """Put a layout in force, and return once the Gateway took it; Stale if the route is not what was seen any more."""
         endpoint, gateway = str(route["metadata"]["name"]), self.gateway
-        generation = int(self._applied(endpoint, route, layout, seen)["metadata"]["generation"])
+        generation = int(apply_layout(self.cluster, route, layout, seen)["metadata"]["generation"])
         if not until(lambda: taken(self.read(endpoint) or {}, generation, gateway), self.ready_s, LOOK_S):
             told = conditions(self.read(endpoint) or {}, gateway) or "no controller says anything about it"
             raise Unavailable(
@@ -45,28 +54,32 @@ class ClusterRoutes:
                 f"within {self.ready_s:g} s: {told}; repeat it once it does"
             )
 
-    def _applied(self, endpoint: str, route: Manifest, layout: Layout, seen: Manifest | None) -> Manifest:
-        """The route as it is now; a call whose answer was lost and that was sent again finds its own work."""
-        told = {LAYOUT: layout.model_dump_json()}
-        metadata = {**route["metadata"], "annotations": told}
-        if seen is not None:
-            metadata["resourceVersion"] = seen["metadata"]["resourceVersion"]
-        try:
-            return self.cluster.apply({**route, "metadata": metadata})
-        except Stale:
-            found = self.read(endpoint)
-            if found is None or (found["metadata"].get("annotations") or {}).get(LAYOUT) != told[LAYOUT]:
-                raise
-            return found
+
+def apply_layout(cluster: Cluster, holder: Manifest, layout: Layout, seen: Manifest | None) -> Manifest:
+    """Write a layout into the object that holds it, and return that as it is now; Stale if it is not what was seen any more.
+
+    A call whose answer was lost and that was sent again finds its own work.
+    """
+    told = {LAYOUT: layout.model_dump_json()}
+    metadata = {**holder["metadata"], "annotations": told}
+    if seen is not None:
+        metadata["resourceVersion"] = seen["metadata"]["resourceVersion"]
+    try:
+        return cluster.apply({**holder, "metadata": metadata})
+    except Stale:
+        found = cluster.get(holder["apiVersion"], holder["kind"], holder["metadata"]["name"])
+        if found is None or (found["metadata"].get("annotations") or {}).get(LAYOUT) != told[LAYOUT]:
+            raise
+        return found
 
 
 def layout_of(route: Manifest) -> Layout:
-    """What a route says that is settled; Refused where it was not made by this target."""
+    """What a route, or the Service in its place, says that is settled; Refused where it was not made by this target."""
     told = (route["metadata"].get("annotations") or {}).get(LAYOUT)
     if told is None:
         raise Refused(
-            f"HTTPRoute {route['metadata']['name']}: expected Headgate's annotation {LAYOUT}, found none; "
-            "somebody else made this route, such as what `headgate render` prints: rename or remove it"
+            f"{route['kind']} {route['metadata']['name']}: expected Headgate's annotation {LAYOUT}, found none; "
+            "somebody else made it, such as what `headgate render` prints: rename or remove it"
         )
     return Layout.model_validate_json(told)
 

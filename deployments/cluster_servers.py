@@ -58,6 +58,19 @@ class ClusterServers:
         if self._floor(revision) > self.workload(revision).replicas.least:
             self.cluster.apply(autoscaler(self.workload(revision), self.cluster.apis))
 
+    def pin(self, revision: Revision, pods: int) -> None:
+        """So many pods, no more and no fewer, which its autoscaler leaves alone."""
+        workload = _sized(self.workload(revision), pods)
+        exactly = workload.replicas.model_copy(update={"least": pods, "most": pods})
+        self.cluster.apply(autoscaler(workload.model_copy(update={"replicas": exactly}), self.cluster.apis))
+        if (there := self._deployment(revision)) and self.replicas(revision) > pods:
+            self.cluster.scale(there, pods)
+        self._wait(revision, pods, patient=False, stays=True, least=pods)
+
+    def unpin(self, revision: Revision) -> None:
+        """Its autoscaler may make more pods again, and no fewer."""
+        self.cluster.apply(autoscaler(_sized(self.workload(revision), self.replicas(revision)), self.cluster.apis))
+
     def replicas(self, revision: Revision) -> int:
         """How many pods it shall have now; 0 where it has no Deployment."""
         return int((self._deployment(revision).get("spec") or {}).get("replicas") or 0)
@@ -99,9 +112,9 @@ class ClusterServers:
                     continue  # it is not worth a change that fails
         return any(pods.values())
 
-    def _wait(self, revision: Revision, pods: int, patient: bool, stays: bool) -> None:
+    def _wait(self, revision: Revision, pods: int, patient: bool, stays: bool, least: int | None = None) -> None:
         """Until so many pods are ready; a Deployment begins with one, and has its number under a manager that an autoscaler takes over."""
-        least = self.workload(revision).replicas.least
+        least = self.workload(revision).replicas.least if least is None else least
         wanted = max(pods, least)
 
         def enough() -> bool:

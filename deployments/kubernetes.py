@@ -21,9 +21,10 @@ from deployments.asking import ask
 from deployments.cluster import Cluster
 from deployments.cluster_routes import ClusterRoutes, layout_of
 from deployments.cluster_servers import ClusterServers
+from deployments.cluster_services import ClusterServices, ask_within
 from deployments.corrections import corrections_since, count_corrections
 from deployments.layout import Layout, ran_here
-from deployments.manifests.traffic import COHORT, Gateway, host_of, http_route
+from deployments.manifests.traffic import COHORT, Gateway, host_of
 from deployments.manifests.workload import Manifest, Replicas, Resources, Workload, short
 from deployments.mirrors import Side, read_mirrored
 from deployments.observations import observe_files
@@ -41,10 +42,13 @@ Size = tuple[Resources, Replicas]
 
 @dataclass(frozen=True)
 class Place:
-    """Where endpoints are, and how they are reached: `url` is the Gateway's address for clients, `repository` that of the images."""
+    """Where endpoints are, and how they are reached: `url` is the Gateway's address for clients, `repository` that of the images.
+
+    Without a gateway one Service shares requests out, by the number of pods.
+    """
 
     namespace: str
-    gateway: Gateway
+    gateway: Gateway | None
     url: str
     repository: str
     context: str | None = None
@@ -171,6 +175,7 @@ class KubernetesTarget:
         now = layout_of(route) if route else Layout()
         wanted, servers = decide(now), self._servers(endpoint)
         try:
+            route = self._routes.prepare(servers, now, wanted, route)
             self._start(servers, now, wanted, patient)
             self._routes.switch(self._route_of(endpoint, wanted), wanted, route)
         except (Refused, Stale):
@@ -206,10 +211,12 @@ class KubernetesTarget:
     def _route_of(self, endpoint: str, layout: Layout) -> Manifest:
         champion, challenger = (self._workload(endpoint, one) if one else None for one in (layout.champion, layout.challenger))
         assert champion is not None
-        return http_route(self.place.gateway, champion, challenger, layout.split)
+        return self._routes.make(champion, challenger, layout.split)
 
     @property
-    def _routes(self) -> ClusterRoutes:
+    def _routes(self) -> ClusterRoutes | ClusterServices:
+        if self.place.gateway is None:
+            return ClusterServices(self.cluster, self.ready_s)
         return ClusterRoutes(self.cluster, self.place.gateway, self.ready_s)
 
     def _servers(self, endpoint: str) -> ClusterServers:
@@ -223,7 +230,7 @@ class KubernetesTarget:
         layout = self._copied(endpoint, since)
         for cohort, revision in layout.live().items():
             silent = sum(not self._answers(endpoint, cohort) for _ in range(ASKED))
-            told = "no answer to GET /ping through the Gateway"
+            told = "no answer to GET /ping"
             note_failed(self._errors(endpoint), _failing(layout, cohort), revision.release, silent, told)
         return layout
 
@@ -238,7 +245,7 @@ class KubernetesTarget:
     def _answers(self, endpoint: str, cohort: Cohort) -> bool:
         try:
             return bool(self._ask(endpoint, "GET", "/ping", {}, cohort, timeout_s=PING_S))
-        except (BadInput, Unavailable):
+        except (BadInput, Refused, Unavailable):
             return False
 
     def _ask(
@@ -251,6 +258,11 @@ class KubernetesTarget:
         body: dict[str, Any] | None = None,
         timeout_s: float | None = None,
     ) -> dict[str, Any]:
+        if self.place.gateway is None:
+            live = layout_of(self._routes.known(endpoint)).live()
+            if (asked := live.get(cohort or "champion")) is None:
+                raise NotFound(f"endpoint {endpoint} has no {cohort}; deploy one first")
+            return ask_within(self.cluster, self._servers(endpoint).pods(asked), method, path, headers, body)
         host = host_of(self.place.gateway.hostnames)
         told = {**headers, **({COHORT: cohort} if cohort else {}), **({"Host": host} if host else {})}
         url = f"{self.place.url.rstrip('/')}{path}"

@@ -11,7 +11,7 @@ RULES: list[Manifest] = [
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": MADE},
     {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": MADE},
     {"apiGroups": ["monitoring.coreos.com"], "resources": ["podmonitors"], "verbs": MADE},
-    {"apiGroups": [""], "resources": ["pods", "pods/log", "events"], "verbs": ["get", "list"]},
+    {"apiGroups": [""], "resources": ["pods", "pods/log", "events", "endpoints"], "verbs": ["get", "list"]},
     {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},  # reads the prediction logs: decision 0029
 ]
 

@@ -36,17 +36,35 @@ def http_route(gateway: Gateway, champion: Workload, challenger: Workload | None
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": {
-            "name": champion.endpoint,
-            "namespace": champion.namespace,
-            "labels": {"app.kubernetes.io/name": champion.endpoint, "app.kubernetes.io/managed-by": MANAGER},
-        },
+        "metadata": _metadata(champion),
         "spec": {
             "parentRefs": [{"name": gateway.name, "namespace": gateway.namespace}],
             **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
             "rules": [*named, _shared(champion, challenger, split)],
         },
     }
+
+
+def shared_service(champion: Workload, challenger: Workload | None = None, split: Split | None = None) -> Manifest:
+    """In place of a route on a cluster without Gateway API: a Service before the pods of both releases, or of the one that has it all."""
+    split = split or Split()
+    alone = challenger if challenger and split.challenger == 100 else champion
+    shared = challenger is not None and 0 < split.challenger < 100
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(champion),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": {"app.kubernetes.io/name": champion.endpoint} if shared else alone.selector,
+            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": "http"}],
+        },
+    }
+
+
+def _metadata(champion: Workload) -> Manifest:
+    labels = {"app.kubernetes.io/name": champion.endpoint, "app.kubernetes.io/managed-by": MANAGER}
+    return {"name": champion.endpoint, "namespace": champion.namespace, "labels": labels}
 
 
 def _to_cohort(cohort: str, workload: Workload) -> Manifest:

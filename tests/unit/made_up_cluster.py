@@ -24,6 +24,8 @@ class MadeUpCluster(Cluster):
         self.able, self.faults, self.said = dict[str, int](), dict[str, Manifest](), dict[str, list[str]]()
         self.folder, self.version, self.away = folder, 0, 0
         self.applied: list[Manifest] = []
+        self.asked: list[tuple[str, ...]] = []
+        self.answer = '{"status": 200, "body": "{\\"ok\\": true}"}'
         self.before_apply: Callable[[Manifest], None] = lambda _: None
         self.after_apply: Callable[[Manifest], None] = lambda _: None
         self.at_look: Callable[[], None] = lambda: None
@@ -66,6 +68,10 @@ class MadeUpCluster(Cluster):
         if self.away:
             self.away -= 1
             raise Unavailable("the cluster does not answer")
+        if kind == "Endpoints":
+            selector = self.objects["Service", name]["spec"]["selector"]
+            able = [pod for pod in self.named("v1", "Pod", selector) if pod["status"] == READY]
+            return {"subsets": [{"addresses": [{"targetRef": {"name": pod["metadata"]["name"]}} for pod in able]}]}
         found = copy.deepcopy(self.objects.get((kind, name)))
         if found and kind == "Deployment":
             self.at_look()
@@ -94,6 +100,9 @@ class MadeUpCluster(Cluster):
         return self.said.get(pod.rpartition("-")[0].rpartition("-")[2], [])
 
     def run(self, pod: str, command: Sequence[str], timeout_s: float = 30) -> str:
+        if command[1] == "-c":
+            self.asked.append((pod, *command[3:]))
+            return self.answer
         return json.dumps(read_beyond(self.folder / pod, json.loads(command[4])) | {"failed": 0})
 
     def replicas(self, release: str) -> int:
