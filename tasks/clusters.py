@@ -21,7 +21,7 @@ def cluster_target(table: KubernetesNamespace) -> KubernetesTarget:
     return KubernetesTarget(
         place_of(table),
         settings.home.absolute(),
-        size=sized(the_lake(), table.rate_per_s),
+        size=sized(the_lake(), table),
         public_key=settings.signing.public_key,
         ready_s=table.ready_s,
     )
@@ -40,13 +40,14 @@ def place_of(table: KubernetesNamespace) -> Place:
     )
 
 
-def sized(lake: Lake, rate_per_s: float) -> Callable[[Revision], Size]:
+def sized(lake: Lake, table: KubernetesNamespace) -> Callable[[Revision], Size]:
     """What a release's pods may use, by its load test, and how many bear the rate; a candidate's, not yet recorded, are the fewest."""
 
     def size(revision: Revision) -> Size:
         load = load_report(lake, revision.release)
         workers = (revision.configuration or Configuration()).workers
-        return measured(load, workers), replicas_for(rate_per_s, load)
+        resources = measured(load).model_copy(update={"cpu_m": table.worker_cpu_m * workers})
+        return resources, replicas_for(table.rate_per_s, load, table.min_pods)
 
     return size
 

@@ -1,0 +1,195 @@
+"""Releases on a cluster as the flows take them there: headgate.toml names it, the image is built and pushed, shadow, rollout, rollback."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from image_engine import CERTIFICATES, find_engine
+from kubectl import ENDPOINT, kubectl
+from prefect import flow
+from prefect.testing.utilities import prefect_test_harness
+
+from headgate.data.frozen import freeze
+from headgate.data.rows import Annotation
+from headgate.data.version import DataVersion
+from headgate.lake import Lake, open_lake
+from headgate.model.filters import FilterConfig
+from headgate.model.wrapping import wrap
+from headgate.release.candidate import Candidate
+from headgate.release.champion import champion
+from headgate.release.configuration import configuration_of
+from headgate.release.record import Release, save_release
+from headgate.release.shadow_report import ShadowReport
+from headgate.settings import load_settings
+from stack.shipping import collect_all, ship_all
+from stack.status import describe
+from tasks.driving import StageEnd
+from tasks.imaging import push_image
+from tasks.places import target_named
+from tasks.putting_back import put_back
+from tasks.rolling_out import drive
+from tasks.shadowing import mirror
+from tasks.wrapping import WrappedBundle
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+DATA = DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700)
+TEXTS = ("yes please call me thursday", "we have no budget this year", "stop writing to me")
+TOML = """home = "home"
+lake = "lake"
+[kubernetes.here]
+namespace = "{namespace}"
+gateway = "{namespace}/test"
+url = "{url}"
+repository = "{repository}"
+insecure_registry = {insecure}
+build_options = {options}
+min_pods = 1
+worker_cpu_m = 100
+ready_s = 90
+[models.replies]
+dataset = "replies"
+[models.replies.rollout.shadow]
+sampling_percentage = 100
+min_requests = 40
+max_duration_s = 120
+[[models.replies.rollout.stages]]
+environment = "production"
+target = "here"
+traffic_routing = {{ type = "CANARY", canary_size_percent = 50 }}
+bake_time_s = 3
+auto_rollback = {{ min_requests = 40, max_duration_s = 120, max_p95_ratio = 20, max_p99_ratio = 50 }}
+probe_rate_per_s = 20
+"""
+
+
+@pytest.fixture(scope="module")
+def installation(
+    namespace: str, gateway: str, registry: str, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SimpleNamespace]:
+    """A folder with a headgate.toml that names the cluster, and a Prefect server."""
+    folder = tmp_path_factory.mktemp("installation")
+    engine = find_engine(shared, folder)
+    secret = ["--secret", f"id=ca,src={CERTIFICATES}"] if CERTIFICATES.exists() else []
+    options = json.dumps([*engine.build[2:], *secret])
+    insecure = str(engine.run == "podman").lower()
+    text = TOML.format(namespace=namespace, url=gateway, repository=f"{registry}/by-settings", insecure=insecure, options=options)
+    (folder / "headgate.toml").write_text(text)
+    with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=300):
+        for variable, value in engine.environment.items():
+            patch.setenv(variable, value)
+        patch.chdir(folder)
+        patch.setenv("HEADGATE_TOML", str(folder / "headgate.toml"))
+        load_settings.cache_clear()
+        lake = open_lake("lake")
+        freeze(lake, "replies-regression", [Annotation(id=str(n), text=text, label="a") for n, text in enumerate(TEXTS)])
+        yield SimpleNamespace(folder=folder, lake=lake, stage=load_settings().model("replies").rollout.stages[0])
+        target_named("here").delete(ENDPOINT)
+    load_settings.cache_clear()
+
+
+def bundle(folder: Path, classifier: Path, number: int, least: float = 0.0) -> WrappedBundle:
+    """Where a target looks for a bundle of this digest."""
+    provenance = {"model": "replies", "commit": str(number) * 40, "data_version": DATA.model_dump(mode="json")}
+    made = wrap(classifier, folder / f"bundle{number}", FilterConfig(min_confidence=least, out_of_scope_share=0.0), provenance)
+    kept = folder / "home" / "bundles" / made.digest
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    made.path.rename(kept)
+    return WrappedBundle(path=kept, digest=made.digest)
+
+
+def candidate(number: int, live: str | None) -> Candidate:
+    return Candidate(
+        model="replies",
+        key=f"{number:016x}",
+        data_version=DATA,
+        regression_set=DATA,
+        commit=str(number) * 40,
+        started_by="person:ada@example.com",
+        champion=live,
+    )
+
+
+def recorded(lake: Lake, subject: Candidate, made: WrappedBundle, image: str | None) -> Release:
+    release = Release(
+        model="replies",
+        candidate=subject.key,
+        bundle_digest=made.digest,
+        image_digest=image,
+        configuration=configuration_of(load_settings().model("replies")),
+        data_version=DATA,
+        commit=subject.commit,
+        evidence_digest=str(int(subject.key, 16)) * 64,
+        verdict="passed",
+        expected_champion=subject.champion,
+        started_by="person:ada@example.com",
+        registered_version="1",
+    )
+    save_release(lake, release)
+    return release
+
+
+@flow(name="train")
+def offer(subject: Candidate, made: WrappedBundle) -> tuple[str | None, ShadowReport | None]:
+    """What `train_candidate` does with the cluster: the image, and the shadow beside a champion."""
+    image = push_image(subject, made)
+    stage = load_settings().model("replies").rollout.stages[0]
+    return image, mirror(subject, made, image, stage) if subject.champion else None
+
+
+@flow(name="release")
+def roll_out(release: Release) -> StageEnd:
+    """What `release_candidate` does with the cluster once it is approved."""
+    return drive(release, load_settings().model("replies").rollout.stages[0])
+
+
+def test_releases_go_through_shadow_canary_and_back_on_the_cluster_that_headgate_toml_names(
+    installation: SimpleNamespace, tiny_classifier: Path, namespace: str
+) -> None:
+    lake, folder = installation.lake, installation.folder
+    first, second, worse = (bundle(folder, tiny_classifier, number, least) for number, least in ((1, 0.0), (2, 0.0), (3, 1.0)))
+
+    image, _ = offer(candidate(1, None), first)
+    old = recorded(lake, candidate(1, None), first, image)
+    ended = roll_out(old)
+    assert (ended.promoted, ended.reason) == (True, "the release is champion and passed its endpoint test")
+    live = champion(lake, "replies", "production")
+    assert live is not None
+    assert live.release == old.id
+
+    image, shadow = offer(candidate(2, old.id), second)
+    assert shadow is not None
+    assert shadow.verdict == "passed", shadow.reason
+    assert shadow.pairs >= 40
+    assert target_named("here").status(ENDPOINT).challenger is None, "the shadow is gone"
+    new = recorded(lake, candidate(2, old.id), second, image)
+    assert new.image_digest != old.image_digest
+    assert roll_out(new).promoted
+    assert _image(namespace) == [new.image_digest]
+
+    image, _ = offer(candidate(3, None), worse)
+    bad = recorded(lake, candidate(3, new.id), worse, image)
+    ended = roll_out(bad)
+    assert (ended.promoted, ended.verdict) == (False, "failed")
+    assert "abstention" in ended.reason
+    status = target_named("here").status(ENDPOINT)
+    assert status.champion is not None
+    assert (status.champion.release, status.challenger) == (new.id, None)
+
+    proof = flow(lambda: put_back(installation.stage, old, "person:grace@example.com", "trying it"))()
+    assert proof.faults == ()
+    assert _image(namespace) == [old.image_digest]
+
+    collect_all(load_settings())
+    assert ship_all(load_settings()).bytes > 0
+    logged = [json.loads(line) for key in lake.keys("predictions/replies") for line in lake.read(key).splitlines()]
+    assert {old.id, new.id, bad.id} <= {line["release"] for line in logged}
+    assert any(f"production: release {old.id[:12]}" in line and ", answers http" in line for line in describe("replies"))
+
+
+def _image(namespace: str) -> list[str]:
+    """The digests of the images that run."""
+    found: list[dict[str, Any]] = json.loads(kubectl("get", "deployments", "-n", namespace, "-o", "json"))["items"]
+    return sorted({one["spec"]["template"]["spec"]["containers"][0]["image"].partition("@")[2] for one in found})
