@@ -16,8 +16,11 @@ def outcome(answer: dict[str, Any]) -> str:
 
 
 @contextmanager
-def load(url: str, rate_per_s: float) -> Iterator[list[tuple[int, str]]]:
-    """Requests at set times, each tried once, until the block ends: the status (0: none) and outcome of each."""
+def load(url: str, rate_per_s: float, keep_alive: bool = True) -> Iterator[list[tuple[int, str]]]:
+    """Requests at set times, each tried once, until the block ends: the status (0: none) and outcome of each.
+
+    keep_alive: eight connections for all; else one each.
+    """
     found: list[tuple[int, str]] = []
     ended = threading.Event()
 
@@ -25,11 +28,12 @@ def load(url: str, rate_per_s: float) -> Iterator[list[tuple[int, str]]]:
         try:
             answer = http.post("/invocations", json={"instances": [{"text": f"please call me {number}"}]})
             found.append((answer.status_code, outcome(answer.json()) if answer.is_success else answer.text[:200]))
-        except httpx.HTTPError as fault:
+        except Exception as fault:  # whatever it is, it is no answer
             found.append((0, repr(fault)))
 
     def client(first: int, of: int) -> None:
-        with httpx.Client(base_url=url, timeout=20, trust_env=False) as http:
+        limits = httpx.Limits(max_keepalive_connections=None if keep_alive else 0)
+        with httpx.Client(base_url=url, timeout=20, trust_env=False, limits=limits) as http:
             began, number = time.monotonic(), first
             while not ended.is_set():
                 send(number, http)
@@ -48,4 +52,6 @@ def load(url: str, rate_per_s: float) -> Iterator[list[tuple[int, str]]]:
 
 
 def failures(found: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Those that were not answered well, of some that were sent."""
+    assert found, "no request was sent, so that none could fail"
     return [one for one in found if one[0] != 200]

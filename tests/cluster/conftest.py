@@ -7,11 +7,13 @@ registry that both reach); without it the node of ../shared/tools/k8s is started
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -42,15 +44,19 @@ def cluster(shared: Path) -> Iterator[str]:
         yield given
         return
     tools = shared / "tools" / "k8s"
+    others = _node_is_up()
     up = subprocess.run([tools / "up.sh"], capture_output=True, text=True, timeout=1500)
     if up.returncode == 77:
         give_up(f"no cluster: {up.stderr.strip()}")
     assert up.returncode == 0, up.stderr
     with pytest.MonkeyPatch.context() as patch:
-        found = subprocess.run([tools / "kubeconfig.sh"], capture_output=True, text=True, check=True).stdout.strip()
-        patch.setenv("KUBECONFIG", found)
-        yield found
-        subprocess.run([tools / "down.sh"], check=True, capture_output=True, timeout=300)
+        try:
+            found = subprocess.run([tools / "kubeconfig.sh"], capture_output=True, text=True, check=True).stdout.strip()
+            patch.setenv("KUBECONFIG", found)
+            yield found
+        finally:
+            if not others:
+                subprocess.run([tools / "down.sh"], check=True, capture_output=True, timeout=300)
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +67,10 @@ def namespace(cluster: str, shared: Path) -> Iterator[str]:
         kubectl("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io")
     name = f"headgate-{uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    try:
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="session")
@@ -70,12 +78,14 @@ def gateway(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The address of a Gateway that follows the namespace's HTTPRoute."""
     folder, port = tmp_path_factory.mktemp("gateway"), _free_port()
     program = [sys.executable, str(Path(__file__).with_name("nginx_gateway.py")), str(folder), str(port), namespace]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield f"http://127.0.0.1:{port}"
-        process.kill()
-        subprocess.run(["pkill", "-f", f"{folder}/nginx.conf"], check=False)
+    with _running(program, folder / "log") as process:
+        try:
+            _until(lambda: _listens(port), f"the Gateway does not listen; see {folder}/log")
+            assert process.poll() is None
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            os.kill(int((folder / "nginx.pid").read_text()), signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")
@@ -92,11 +102,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     (folder / "config.yml").write_text(json.dumps(config))
-    log = (folder / "log").open("w")
-    with log, subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log) as process:
+    with _running(["docker-registry", "serve", str(folder / "config.yml")], folder / "log"):
         _until(lambda: _listens(port), "the registry does not listen")
         yield f"127.0.0.1:{port}"
-        process.kill()
 
 
 @pytest.fixture(scope="session")
@@ -128,13 +136,13 @@ def revisions(shared: Path, registry: str, tiny_classifier: Path, tmp_path_facto
 
 
 @pytest.fixture(scope="session")
-def make_target(namespace: str, gateway: str, registry: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], KubernetesTarget]:
+def make_target(namespace: str, gateway: str, registry: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., KubernetesTarget]:
     """Another target on the same namespace, as another process would have it."""
     home = tmp_path_factory.mktemp("home")
     size = (Resources(cpu_m=100, memory_mi=256), Replicas(least=1, most=2))
 
-    def made() -> KubernetesTarget:
-        where = Gateway(name="test", namespace=namespace)
+    def made(with_gateway: bool = True) -> KubernetesTarget:
+        where = Gateway(name="test", namespace=namespace) if with_gateway else None
         place = Place(namespace=namespace, gateway=where, url=gateway, repository=f"{registry}/replies")
         return KubernetesTarget(place=place, home=home, size=lambda _: size, ready_s=90)
 
@@ -142,11 +150,29 @@ def make_target(namespace: str, gateway: str, registry: str, tmp_path_factory: p
 
 
 @pytest.fixture
-def target(make_target: Callable[[], KubernetesTarget]) -> Iterator[KubernetesTarget]:
-    """A target whose endpoint is gone afterwards."""
+def target(make_target: Callable[..., KubernetesTarget], namespace: str) -> Iterator[KubernetesTarget]:
+    """A target whose endpoint is gone afterwards, without the time that its servers would take to leave."""
     found = make_target()
-    yield found
-    found.delete(ENDPOINT)
+    try:
+        yield found
+    finally:
+        _cleared(found, namespace)
+
+
+@pytest.fixture
+def target_without_gateway(make_target: Callable[..., KubernetesTarget], namespace: str) -> Iterator[KubernetesTarget]:
+    """As if the cluster had no Gateway API; its endpoint is gone afterwards."""
+    found = make_target(with_gateway=False)
+    try:
+        yield found
+    finally:
+        _cleared(found, namespace)
+
+
+def _cleared(target: KubernetesTarget, namespace: str) -> None:
+    kubectl("delete", "deployments", "--all", "-n", namespace)
+    kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force")
+    target.delete(ENDPOINT)
 
 
 def _revision(number: int, digest: str, bundle: Path, image_digest: str) -> Revision:
@@ -165,6 +191,22 @@ def _push(engine: Engine, name: str, told: Path) -> str:
     done = engine.call("podman", "push", "--tls-verify=false", f"--digestfile={told}.digest", name)
     assert done.returncode == 0, done.stderr
     return Path(f"{told}.digest").read_text().strip()
+
+
+def _node_is_up() -> bool:
+    """Whether somebody started the node of ../shared/tools/k8s before us."""
+    file = Path("/run/k8snode/apiserver.pid")
+    return file.exists() and Path(f"/proc/{file.read_text().strip()}").exists()
+
+
+@contextmanager
+def _running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that ends with the block, however the block ends; what it says is in a file."""
+    with log.open("w") as opened, subprocess.Popen([*command], stdout=opened, stderr=opened) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _free_port() -> int:

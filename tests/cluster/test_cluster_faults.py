@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_a_killed_pod_comes_back_and_the_canary_goes_on(target: KubernetesTarget
     before = target.status(ENDPOINT)
     [lost] = [name for name in pods(namespace) if revisions["second"].release[:10] in name]
     kubectl("delete", "pod", lost, "-n", namespace, "--grace-period=0", "--force")
-    until(lambda: lost not in pods(namespace) and target._available(ENDPOINT, revisions["second"]) == 1, "no pod came back")
+    until(lambda: lost not in pods(namespace) and target._servers(ENDPOINT).available(revisions["second"]) == 1, "no pod came back")
     assert target.status(ENDPOINT) == before
     assert outcome(target.invoke(ENDPOINT, BODY, cohort="challenger")) == "abstained"
 
@@ -84,7 +85,7 @@ def test_a_challenger_that_went_away_has_failed_calls_and_its_users_are_the_cham
     target.deploy(ENDPOINT, revisions["second"])
     target.set_split(ENDPOINT, Split(champion=50, challenger=50))
     kubectl("scale", "deployment", f"{ENDPOINT}-{revisions['second'].release[:10]}", "-n", namespace, "--replicas=0")
-    until(lambda: target._available(ENDPOINT, revisions["second"]) == 0, "the pod did not go")
+    until(lambda: target._servers(ENDPOINT).available(revisions["second"]) == 0, "the pod did not go")
     _, challenger = target.observe(ENDPOINT, 30)
     assert challenger.errors >= 3
     target.rollback(ENDPOINT)
@@ -101,7 +102,7 @@ def test_a_challenger_is_taken_away_at_once_also_while_the_champion_limps(
     target.deploy(ENDPOINT, first)
     target.deploy(ENDPOINT, revisions["second"])
     kubectl("scale", "deployment", f"{ENDPOINT}-{first.release[:10]}", "-n", namespace, "--replicas=0")
-    until(lambda: target._available(ENDPOINT, first) == 0, "the pod did not go")
+    until(lambda: target._servers(ENDPOINT).available(first) == 0, "the pod did not go")
     status = target.rollback(ENDPOINT)
     assert (status.champion, status.challenger, status.ready) == (first, None, False)
     kubectl("scale", "deployment", f"{ENDPOINT}-{first.release[:10]}", "-n", namespace, "--replicas=1")
@@ -120,25 +121,26 @@ def test_a_drained_node_and_its_return_leave_the_endpoint_as_it_was(target: Kube
     assert outcome(target.invoke(ENDPOINT, BODY)) == "scored"
 
 
-def test_while_the_api_server_stands_still_users_are_answered_and_the_change_can_be_repeated(
-    target: KubernetesTarget, make_target: Callable[[], KubernetesTarget], revisions: Revisions, gateway: str
+def test_an_api_server_that_stands_still_in_mid_rollout_is_waited_for_while_users_are_answered(
+    target: KubernetesTarget, make_target: Callable[[], KubernetesTarget], revisions: Revisions, gateway: str, namespace: str
 ) -> None:
     target.deploy(ENDPOINT, revisions["first"])
-    with load(gateway, 20) as found:
-        with api_server_stopped(), pytest.raises(Unavailable, match="the cluster does not answer"):
-            make_target().deploy(ENDPOINT, revisions["second"])
-        until(lambda: _answers(target), "the API server did not come back")
-        status = make_target().deploy(ENDPOINT, revisions["second"])
-    assert (status.champion, status.challenger) == (revisions["first"], revisions["second"])
+    with load(gateway, 20) as found, ThreadPoolExecutor() as pool:
+        begun = time.monotonic()
+        rollout = pool.submit(target.deploy, ENDPOINT, revisions["second"])
+        until(lambda: deployed_to(namespace, revisions["second"].release), "nothing was made")
+        with api_server_stopped():
+            assert not rollout.done()
+            stopped = time.monotonic()
+            with pytest.raises(Unavailable, match="the cluster does not answer"):
+                make_target().status(ENDPOINT)
+            time.sleep(max(0.0, stopped + 30 - time.monotonic()))
+        status = rollout.result()
+        assert time.monotonic() - begun > 30
+        status = target.promote(ENDPOINT, revisions["second"].release)
+    assert (status.champion, status.challenger) == (revisions["second"], None)
     assert failures(found) == []
-
-
-def _answers(target: KubernetesTarget) -> bool:
-    try:
-        target.status(ENDPOINT)
-    except Unavailable:
-        return False
-    return True
+    assert len(found) > 30 * 20 / 2
 
 
 def test_a_deployment_that_was_killed_is_finished_by_repeating_it_and_removed_by_any_other_change(
@@ -157,8 +159,11 @@ def test_a_deployment_that_was_killed_is_finished_by_repeating_it_and_removed_by
 
 
 def _killed_once_it_made_objects(target: KubernetesTarget, revision: Revision, namespace: str) -> None:
+    assert target.place.gateway is not None
     where = json.dumps({name: getattr(target.place, name) for name in ("namespace", "url", "repository")})
     arguments = [ENDPOINT, str(target.home), where, target.place.gateway.model_dump_json(), revision.model_dump_json()]
     with subprocess.Popen([sys.executable, "-c", DEPLOY, *arguments]) as process:
-        until(lambda: deployed_to(namespace, revision.release), "nothing was made")
-        process.kill()
+        try:
+            until(lambda: deployed_to(namespace, revision.release), "nothing was made")
+        finally:
+            process.kill()

@@ -139,8 +139,9 @@ def test_a_route_that_was_changed_meanwhile_is_not_overwritten(
     target.deploy(ENDPOINT, revisions["first"])
     seen = target.cluster.get("gateway.networking.k8s.io/v1", "HTTPRoute", ENDPOINT)
     make_target().deploy(ENDPOINT, revisions["second"])
+    layout = Layout(champion=revisions["first"])
     with pytest.raises(Stale, match="it was changed meanwhile"):
-        target._switch(ENDPOINT, Layout(champion=revisions["first"]), seen)
+        target._routes.switch(target._route_of(ENDPOINT, layout), layout, seen)
     assert target.status(ENDPOINT).challenger == revisions["second"]
 
 
