@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from headgate.evaluation import evidence_rows as rows
 from headgate.evaluation.confusion import confusion
-from headgate.evaluation.evidence_cost import costs
+from headgate.evaluation.evidence_cost import costs, fleet_costs
 from headgate.evaluation.evidence_pictures import Drawn, draw
 from headgate.evaluation.evidence_record import (
     BesideFile,
@@ -83,6 +83,7 @@ def render(evidence: Evidence, drawn: Drawn) -> str:
             flips=rows.flip_groups(evidence) if report.paired else [],
             cases_shown=rows.CASES_SHOWN,
             costs=costs(evidence.load, evidence.cost),
+            fleets=fleet_costs(evidence.load, evidence.cost),
             changed={kind: sum(getattr(change, kind) for change in evidence.data_changes) for kind in ("added", "corrected", "removed")},
             style=Markup(style),  # noqa: S704  # our own file
             script=Markup(script),  # noqa: S704  # our own file

@@ -59,12 +59,25 @@ class BesideFile(Record):
     sha256: str
 
 
+class Fleet(Record):
+    """The instances of one stage's endpoint where they are billed by the hour, and the instance hours that a release needs besides."""
+
+    environment: str
+    place: str
+    instance_type: str
+    instances: int
+    per_hour: float | None = Field(None, description="of one instance")
+    currency: str = "USD"
+    release_hours: float = Field(description="of instances beside the running ones: by the longest waits, without their start")
+
+
 class CostBasis(Record):
     """What an hour of one instance of the endpoint costs, if that is known, and how many CPU cores the one that was measured has."""
 
     per_hour: float | None = None
     currency: str = "USD"
     cores: int | None = None
+    fleets: tuple[Fleet, ...] = ()
 
 
 class Evidence(Record):

@@ -11,7 +11,8 @@ import made_up_evidence
 import pytest
 
 from headgate.evaluation.evidence import CostBasis, Drawn, Evidence, draw, headline, render, summary_markdown, write_evidence
-from headgate.evaluation.evidence_cost import Cost, costs
+from headgate.evaluation.evidence_cost import Cost, costs, fleet_costs
+from headgate.evaluation.evidence_record import Fleet
 from headgate.evaluation.evidence_rows import FLIPS_SHOWN, TEXT_SHOWN
 from headgate.evaluation.evidence_summary import model_card_with_link
 
@@ -166,6 +167,27 @@ def test_cost_follows_the_sustained_rate(evidence: Evidence, drawn: Drawn, page:
     assert "CPU hours (2 cores)" in without
     assert "USD" not in without
     assert costs(None, CostBasis()) == ()
+
+
+def test_a_release_on_fleets_is_priced_by_their_hours_and_the_measured_rate(evidence: Evidence, drawn: Drawn, page: str) -> None:
+    assert "Fleets, and what this release costs" not in page
+    fleet = Fleet(
+        environment="production",
+        place="us-east",
+        instance_type="ml.c6i.large",
+        instances=4,
+        per_hour=0.36,
+        currency="EUR",
+        release_hours=2.5,
+    )
+    basis = CostBasis(fleets=(fleet, fleet.model_copy(update={"environment": "staging", "per_hour": None})))
+    priced, free = fleet_costs(evidence.load, basis)
+    assert (priced.bears_per_s, priced.day, priced.million, priced.release) == (640.0, "34.56 EUR", "0.62 EUR", "0.90 EUR")
+    assert (free.day, free.million, free.release) == (None, None, None)
+    assert fleet_costs(None, basis)[0].bears_per_s is None
+    shown = read(render(evidence.model_copy(update={"cost": basis}), drawn)).text
+    for told in ("production (us-east)", "4 x ml.c6i.large", "640.0", "34.56 EUR", "0.62 EUR", "2.50", "0.90 EUR", "price not set"):
+        assert told in shown
 
 
 def test_the_model_card_leads_to_the_evidence(evidence: Evidence) -> None:
