@@ -37,8 +37,8 @@ class Place(Record):
     models: tuple[str, ...]
     role_arn: str
     repository_arn: str
-    files: tuple[str, str]
     captures: tuple[str, str]
+    files: tuple[str, str] | None = None
     kms_key: str | None = None
     kms_alias: str | None = None
     lake: tuple[str, str] | None = None
@@ -80,7 +80,7 @@ def place_of(region: SageMakerRegion, models: Sequence[str], lake: str = "") -> 
         models=tuple(models),
         role_arn=region.role_arn,
         repository_arn=f"arn:{partition}:ecr:{where}:{owner}:repository/{repository}",
-        files=_bucket(region.models),
+        files=_bucket(region.models) if region.models else None,
         captures=_bucket(region.captures),
         kms_key=key,
         kms_alias=alias,
@@ -132,7 +132,7 @@ def _endpoint(place: Place) -> list[Statement]:
     return [
         Statement("LogIn", ("ecr:GetAuthorizationToken",), ["*"]),
         Statement("Pull", pull, [place.repository_arn]),
-        *_reading("Model", place, place.files),
+        *(_reading("Model", place, place.files) if place.files else []),
         Statement("Capture", ("s3:PutObject",), [_objects(place, place.captures)]),
         Statement("Log", logs, groups),
         Statement("Metrics", ("cloudwatch:PutMetricData",), ["*"], {"StringLike": {"cloudwatch:namespace": spaces}}),
@@ -151,6 +151,8 @@ def _push(place: Place) -> list[Statement]:
 
 def _write(place: Place) -> list[Statement]:
     """model.tar.gz is large: it is sent in parts."""
+    if place.files is None:
+        return []
     write = Statement("WriteModel", ("s3:PutObject", "s3:AbortMultipartUpload"), [_objects(place, place.files)])
     return [*_reading("Model", place, place.files), write]
 

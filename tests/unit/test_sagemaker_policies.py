@@ -149,10 +149,11 @@ def test_it_names_the_models_the_bucket_and_the_repository_of_the_place(place: P
 
 
 def test_what_a_place_has_not_is_not_allowed() -> None:
-    bare = place_of(REGION.model_copy(update={"kms_key": None, "subnets": (), "security_groups": ()}), ["replies"], "/var/lake")
+    without = {"kms_key": None, "models": None, "subnets": (), "security_groups": ()}
+    bare = place_of(REGION.model_copy(update=without), ["replies"], "/var/lake")
     for flow in FLOWS:
         told = json.dumps(policy(flow, bare))
-        assert not [word for word in ("kms:", "ec2:", "acme-lake", "WriteLake") if word in told]
+        assert not [word for word in ("kms:", "ec2:", "acme-lake", "acme-models") if word in told]
 
 
 @pytest.mark.parametrize(
