@@ -140,21 +140,21 @@ class LocalTarget:
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""
+        self._require_live(endpoint, cohort)
         headers = {"X-Headgate-Cache": "off"} | ({"X-Headgate-Cohort": cohort} if cohort else {})
         return self._asked(endpoint, "POST", "/invocations", headers, body)
 
     def running(self, endpoint: str, cohort: Cohort) -> Running:
         """What the cohort's server says about itself, read from it now; NotFound if there is none, changes nothing."""
-        if cohort not in self._known(endpoint).settled.live():
-            raise NotFound(f"endpoint {endpoint} has no {cohort}; deploy one first")
+        self._require_live(endpoint, cohort)
         return running_of(self._asked(endpoint, "GET", "/ping", {"X-Headgate-Cohort": cohort}))
 
     def delete(self, endpoint: str) -> None:
         """Stop everything of the endpoint and forget it; its prediction log stays. Idempotent."""
         with self._locked(endpoint):
             self._servers(endpoint).stop()
-            for file in ("state.json", "routes.json"):
-                (self._folder(endpoint) / file).unlink(missing_ok=True)
+            self._forget(endpoint, "state.json")
+            self._forget(endpoint, "routes.json")
 
     def recover(self) -> list[str]:
         """Undo changes that were killed half-way and bring back servers that are down; says what was found."""
@@ -215,7 +215,6 @@ class LocalTarget:
         )
 
     def _asked(self, endpoint: str, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None = None) -> dict[str, Any]:
-        self._known(endpoint)
         return ask(self._http, endpoint, f"{self._servers(endpoint).url}{path}", method, headers, body)
 
     def _stored(self, revision: Revision) -> Revision:
@@ -234,6 +233,10 @@ class LocalTarget:
                 partial.rename(folder)
         return revision.model_copy(update={"bundle": folder})
 
+    def _require_live(self, endpoint: str, cohort: Cohort | None) -> None:
+        if cohort not in (None, *self._known(endpoint).settled.live()):
+            raise NotFound(f"endpoint {endpoint} has no {cohort}; deploy one first")
+
     def _known(self, endpoint: str) -> State:
         if (state := self._read(endpoint)) and state.settled.champion:
             return state
@@ -246,6 +249,9 @@ class LocalTarget:
 
     def _write(self, endpoint: str, state: State) -> None:
         write_private(self._state_file(endpoint), state.model_dump_json(indent=1))
+
+    def _forget(self, endpoint: str, file: str) -> None:
+        (self._folder(endpoint) / file).unlink(missing_ok=True)
 
     def _state_file(self, endpoint: str) -> Path:
         return self._folder(endpoint) / "state.json"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-# Its tests are subclassed elsewhere: pytest explains the asserts of modules that it is told of before they are imported.
-pytest.register_assert_rewrite("target_contract")
+# Tests that are subclassed elsewhere: pytest explains the asserts of modules that it is told of before they are imported.
+pytest.register_assert_rewrite("target_contract", "target_ground", "target_kills")
 
 # Before anything imports torch: threads that spin while they wait make the tests many times slower on a shared machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

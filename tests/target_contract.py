@@ -1,148 +1,31 @@
-"""What every target promises, as tests: the sentences of `deployments.target.Target`, for a module that subclasses these classes.
+"""What every target promises, as tests: the sentences of `deployments.target.Target`.
 
-The subclassing module gives the fixtures
-    target       the target under test, whose endpoint is gone afterwards
-    endpoint     the name of an endpoint that nobody else uses
-    revisions    `Revisions`: two that serve, and one that never starts
-    make_target  another target on the same place, as another process would have it; takes `public_key`
-    servers      says which releases have something that runs, or could run, at the endpoint
-    doomed       a context with a target on the same place that dies before its n-th change of the world
-    traffic      a context in which clients ask a url all the time, with the list of what failed; None: no such url
-
-An endpoint is brought into the state that a test begins with by the target's own calls, and stays as the test left it: where a server
-takes long to start, most tests begin with servers that run already. A target where that is still too slow leaves a test out by setting
-its name to None, with the reason, or takes each `stride`-th moment of a kill.
-
-`TargetContract` holds for any target; `StepwiseContract` for one whose challenger has servers and a share that is set from outside;
-`TrafficContract` for one that logs what it answers.
+They take the fixtures of `target_ground`. `TargetContract` holds for any target; `StepwiseContract` for one whose challenger has servers
+and a share that is set from outside; `TrafficContract` for one that logs what it answers. `target_kills` goes on from here.
 """
 
-import itertools
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import minisign
 import pytest
+from target_ground import BODY, Ground, OnTheGround, releases, what
 
-from deployments.target import EndpointStatus, Revision, Split, Target
+from deployments.target import Revision, Split, Target
 from headgate.errors import NotFound, Refused, Stale
 from headgate.model.signing import sign_digest
 from headgate.settings import Signing
 
-BODY = {"instances": [{"text": "Sounds good, let us talk on Monday."}]}
 MakeTarget = Callable[..., Target]
 HOUR_S = 3600.0
+DAWN = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class Killed(BaseException):
-    """Stands for kill -9 between two calls."""
-
-
-class Revisions(NamedTuple):
-    """What a target is given to serve; `faulty` never starts."""
-
-    first: Revision
-    second: Revision
-    faulty: Revision
-
-
-@dataclass(frozen=True)
-class Ground:
-    """One endpoint of one target, and what can be seen of it from outside."""
-
-    target: Target
-    endpoint: str
-    revisions: Revisions
-    servers: Callable[[], set[str]]
-    doomed: Callable[[int], AbstractContextManager[Target]]
-    traffic: Callable[[str | None], AbstractContextManager[list[str]]]
-
-    @property
-    def status(self) -> EndpointStatus:
-        return self.target.status(self.endpoint)
-
-    def deploy(self, revision: Revision) -> EndpointStatus:
-        return self.target.deploy(self.endpoint, revision)
-
-    def share(self, challenger: int, shadow: int = 0) -> EndpointStatus:
-        return self.target.set_split(self.endpoint, Split(champion=100 - challenger, challenger=challenger, shadow=shadow))
-
-    def answered_by(self, cohort: Any = None) -> str:
-        """The release that answers a request."""
-        return str(self.target.invoke(self.endpoint, BODY, cohort=cohort)["model"]["release"])
-
-    def alone(self) -> None:
-        """The first revision serves, and nothing else."""
-        if self.status.champion:
-            self.target.rollback(self.endpoint, to=self.revisions.first)
-        else:
-            self.deploy(self.revisions.first)
-
-    def beside(self) -> None:
-        """The first revision serves, and the second stands beside it without traffic."""
-        self.alone()
-        self.deploy(self.revisions.second)
-
-    def dies(self, change: "Change", moment: int) -> bool:
-        """Whether a change is killed before its n-th act."""
-        with self.doomed(moment) as target:
-            try:
-                change(target, self.endpoint, self.revisions)
-            except Killed:
-                return True
-        return False
-
-
-Change = Callable[[Target, str, Revisions], object]
-
-
-def releases(status: EndpointStatus) -> tuple[str | None, str | None, str | None]:
-    """Champion, challenger, previous."""
-    champion, challenger, previous = (found and found.release for found in (status.champion, status.challenger, status.previous))
-    return champion, challenger, previous
-
-
-def what(revision: Revision | None) -> tuple[str, str, str] | None:
-    """What a revision is, wherever the target keeps its bundle."""
-    return revision and (revision.release, revision.bundle_digest, revision.model)
-
-
-class TargetContract:
+class TargetContract(OnTheGround):
     """What holds for any target."""
-
-    stride = 1  # every moment at which a change can be killed; a slow target takes every n-th
-
-    @pytest.fixture
-    def ground(
-        self,
-        target: Target,
-        endpoint: str,
-        revisions: Revisions,
-        servers: Callable[[], set[str]],
-        doomed: Callable[[int], AbstractContextManager[Target]],
-        traffic: Callable[[str | None], AbstractContextManager[list[str]]],
-    ) -> Ground:
-        return Ground(target, endpoint, revisions, servers, doomed, traffic)
-
-    @pytest.fixture
-    def nothing(self, ground: Ground) -> Ground:
-        ground.target.delete(ground.endpoint)
-        return ground
-
-    @pytest.fixture
-    def alone(self, ground: Ground) -> Ground:
-        ground.alone()
-        return ground
-
-    @pytest.fixture
-    def beside(self, ground: Ground) -> Ground:
-        ground.beside()
-        return ground
 
     def crown(self, ground: Ground, revision: Revision) -> None:
         """Make a revision champion, by whatever way this target has."""
@@ -279,71 +162,6 @@ class TargetContract:
         self.crown(nothing, second)
         assert releases(careful.rollback(nothing.endpoint, to=signed(first, None)))[0] == first.release
 
-    # kills
-
-    @pytest.mark.timeout(900)
-    def test_a_deploy_killed_between_any_two_calls_is_completed_by_repeating_it(self, ground: Ground) -> None:
-        first, second, _ = ground.revisions
-        self.kill_everywhere(ground, ground.alone, deploy_second, (first.release, second.release))
-
-    @pytest.mark.timeout(900)
-    def test_a_rollback_killed_between_any_two_calls_is_completed_by_repeating_it(self, ground: Ground) -> None:
-        self.kill_everywhere(
-            ground, ground.beside, lambda target, endpoint, _: target.rollback(endpoint), (ground.revisions.first.release, None)
-        )
-
-    @pytest.mark.timeout(900)
-    def test_a_rollback_to_a_revision_killed_between_any_two_calls_is_completed_by_repeating_it(self, ground: Ground) -> None:
-        second = ground.revisions.second
-        self.kill_everywhere(ground, ground.alone, lambda target, endpoint, _: target.rollback(endpoint, to=second), (second.release, None))
-
-    @pytest.mark.timeout(900)
-    def test_a_delete_killed_between_any_two_calls_is_completed_by_repeating_it(self, ground: Ground) -> None:
-        for moment in itertools.count(0, self.stride):
-            ground.beside()
-            killed = ground.dies(lambda target, endpoint, _: target.delete(endpoint), moment)
-            ground.target.delete(ground.endpoint)
-            assert (releases(ground.status), ground.servers()) == ((None, None, None), set())
-            if not killed:
-                break
-        assert moment
-
-    @pytest.mark.timeout(900)
-    def test_a_deploy_killed_between_any_two_calls_is_undone_by_a_rollback_instead(self, ground: Ground) -> None:
-        self.undo_everywhere(ground, ground.alone, deploy_second)
-
-    def kill_everywhere(self, ground: Ground, prepare: Callable[[], None], change: Change, wanted: tuple[str | None, str | None]) -> None:
-        """A change that is killed at one moment after another is completed by the same call; no request fails meanwhile."""
-        prepare()
-        with ground.traffic(ground.status.url) as failures:
-            for moment in itertools.count(0, self.stride):
-                prepare()
-                killed = ground.dies(change, moment)
-                assert ground.answered_by() in {ground.revisions.first.release, ground.revisions.second.release}
-                change(ground.target, ground.endpoint, ground.revisions)
-                assert (releases(ground.status)[:2], ground.status.ready) == (wanted, True)
-                assert ground.servers() == {*wanted} - {None}
-                if not killed:
-                    break
-        assert moment, "a change that is never killed proves nothing"
-        assert failures == []
-
-    def undo_everywhere(self, ground: Ground, prepare: Callable[[], None], change: Change) -> None:
-        """A change that is killed at one moment after another is undone by a rollback; no request fails meanwhile."""
-        first = ground.revisions.first
-        prepare()
-        with ground.traffic(ground.status.url) as failures:
-            for moment in itertools.count(0, self.stride):
-                prepare()
-                killed = ground.dies(change, moment)
-                status = ground.target.rollback(ground.endpoint, to=first)
-                assert (releases(status)[:2], status.split, status.ready) == ((first.release, None), Split(), True)
-                assert (ground.answered_by(), ground.servers()) == (first.release, {first.release})
-                if not killed:
-                    break
-        assert moment, "a change that is never killed proves nothing"
-        assert failures == []
-
 
 class StepwiseContract(TargetContract):
     """What holds where a challenger has servers of its own from the start, and its share is set from outside."""
@@ -458,22 +276,6 @@ class StepwiseContract(TargetContract):
         assert str(stale.value) == f"endpoint {alone.endpoint}: expected {second.release} as the challenger, found none; deploy it again"
         assert alone.status == before
 
-    # kills
-
-    @pytest.mark.timeout(900)
-    def test_a_split_killed_between_any_two_calls_is_completed_by_repeating_it(self, ground: Ground) -> None:
-        first, second, _ = ground.revisions
-        self.kill_everywhere(ground, ground.beside, share_half, (first.release, second.release))
-        assert ground.status.split == Split(champion=50, challenger=50)
-
-    @pytest.mark.timeout(900)
-    def test_a_promotion_killed_between_any_two_calls_is_completed_by_repeating_it(self, ground: Ground) -> None:
-        self.kill_everywhere(ground, ground.beside, promote_second, (ground.revisions.second.release, None))
-
-    @pytest.mark.timeout(900)
-    def test_a_promotion_killed_between_any_two_calls_is_undone_by_a_rollback_instead(self, ground: Ground) -> None:
-        self.undo_everywhere(ground, ground.beside, promote_second)
-
 
 class TrafficContract(TargetContract):
     """What holds where answers are logged."""
@@ -537,21 +339,6 @@ class TrafficContract(TargetContract):
 
     def test_without_a_challenger_nothing_is_mirrored(self, alone: Ground) -> None:
         assert alone.target.mirrored(alone.endpoint, HOUR_S).pairs == ()
-
-
-DAWN = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-def deploy_second(target: Target, endpoint: str, revisions: Revisions) -> object:
-    return target.deploy(endpoint, revisions.second)
-
-
-def promote_second(target: Target, endpoint: str, revisions: Revisions) -> object:
-    return target.promote(endpoint, revisions.second.release)
-
-
-def share_half(target: Target, endpoint: str, _: Revisions) -> object:
-    return target.set_split(endpoint, Split(champion=50, challenger=50))
 
 
 def key_pair(folder: Path, name: str) -> tuple[Path, Path]:

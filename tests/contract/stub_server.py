@@ -24,6 +24,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from headgate.model.bundle import digest_of
+
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -79,8 +81,11 @@ def main() -> None:
             log.write(await request.body() + b"\n")
         return Response(status_code=202)
 
+    digest = digest_of(json.loads((args.bundle / "bundle.json").read_text())["files"])
+
     async def ping(_: Request) -> Response:
-        return Response(status_code=503 if kind == "deaf" else 200)
+        model = {"name": args.model, "release": args.release, "bundle_digest": digest}
+        return JSONResponse({"model": model}, 503 if kind == "deaf" else 200)
 
     app = Starlette(
         routes=[Route("/ping", ping), Route("/invocations", invocations, methods=["POST"]), Route("/feedback", feedback, methods=["POST"])]

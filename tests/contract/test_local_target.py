@@ -5,24 +5,26 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import minisign
 import pytest
 from stub_endpoints import BODY, STUB, empty, local_endpoints, stub_revision
+from target_contract import StepwiseContract, TrafficContract
+from target_ground import Revisions, releases
+from target_kills import Killed, StepwiseKillContract
 
+from deployments.asking import ask
 from deployments.local import LocalTarget
 from deployments.local_servers import EndpointServers
 from deployments.supervisord import write_private
-from deployments.target import EndpointStatus, Revision, Split
-from headgate.errors import BadBundle, BadInput, NotFound, Refused, Stale
-from headgate.model.signing import sign_digest
-from headgate.settings import Signing
+from deployments.target import Revision, Split
+from headgate.errors import BadBundle, BadInput, NotFound, Refused
 
 
 @pytest.fixture
@@ -43,15 +45,16 @@ def supervised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget
 
 @pytest.fixture
 def target(supervised: LocalTarget) -> Iterator[LocalTarget]:
+    forget(supervised)
     yield supervised
-    empty(supervised)
+    forget(supervised)
+
+
+def forget(target: LocalTarget) -> None:
+    """Leave nothing of the endpoints that a test had."""
+    empty(target)
     for folder in ("endpoints", "predictions"):
-        shutil.rmtree(supervised.home / folder, ignore_errors=True)
-
-
-def releases(status: EndpointStatus) -> tuple[str | None, str | None, str | None]:
-    champion, challenger, previous = (found and found.release for found in (status.champion, status.challenger, status.previous))
-    return champion, challenger, previous
+        shutil.rmtree(target.home / folder, ignore_errors=True)
 
 
 def answered_by(target: LocalTarget, endpoint: str = "staging", **options: Any) -> str:
@@ -60,37 +63,6 @@ def answered_by(target: LocalTarget, endpoint: str = "staging", **options: Any) 
 
 def servers(target: LocalTarget) -> set[str]:
     return {name for name, state in target.processes.states().items() if state.state in ("STARTING", "RUNNING")}
-
-
-def test_with_a_public_key_only_what_is_signed_with_it_is_deployed(target: LocalTarget, revision: Any, tmp_path: Path) -> None:
-    pair = minisign.KeyPair.generate()
-    (tmp_path / "release.key").write_bytes(bytes(pair.secret_key))
-    (tmp_path / "release.pub").write_bytes(bytes(pair.public_key))
-    careful = LocalTarget(target.home, first_port=18400, ready_s=30, server=STUB, public_key=tmp_path / "release.pub")
-    unsigned = revision("one")
-    with pytest.raises(Refused) as refused:
-        careful.deploy("staging", unsigned)
-    assert str(refused.value) == (
-        f"bundle {unsigned.bundle_digest[:12]}: expected a signature by {tmp_path / 'release.pub'}, found none; "
-        "`headgate sign` makes one where the secret key is"
-    )
-    assert target.endpoints() == []
-    signature = sign_digest("bundle", unsigned.bundle_digest, Signing(secret_key=tmp_path / "release.key"))
-    assert releases(careful.deploy("staging", unsigned.model_copy(update={"signature": signature})))[0] == "one"
-
-
-def test_with_a_public_key_a_rollback_takes_what_ran_here_before_and_nothing_else_unsigned(
-    target: LocalTarget, revision: Any, tmp_path: Path
-) -> None:
-    (tmp_path / "release.pub").write_bytes(bytes(minisign.KeyPair.generate().public_key))
-    careful = LocalTarget(target.home, first_port=18400, ready_s=30, server=STUB, public_key=tmp_path / "release.pub")
-    for name in ("one", "two"):
-        target.deploy("staging", revision(name))
-    target.promote("staging", "two")
-    with pytest.raises(Refused, match=r"^bundle [0-9a-f]{12}: expected a signature by .*, found none"):
-        careful.rollback("staging", to=revision("three"))
-    assert releases(careful.status("staging"))[0] == "two"
-    assert releases(careful.rollback("staging", to=revision("one")))[0] == "one"
 
 
 @contextmanager
@@ -121,26 +93,14 @@ def traffic(url: str, clients: int = 4) -> Iterator[list[str]]:
     assert sent
 
 
-def test_the_first_revision_becomes_champion_and_repeating_is_harmless(target: LocalTarget, revision: Any) -> None:
+def test_to_deploy_again_starts_no_process_anew(target: LocalTarget, revision: Any) -> None:
     first = target.deploy("staging", revision("one"))
-    assert (releases(first), first.split, first.ready, first.detail) == (("one", None, None), Split(), True, "")
-    assert answered_by(target) == "one"
+    assert (first.ready, first.detail) == (True, "")
     pids = {name: state.pid for name, state in target.processes.states().items()}
     assert target.deploy("staging", revision("one")) == first
     assert {name: state.pid for name, state in target.processes.states().items()} == pids
     assert first.url
     assert httpx.get(f"{first.url}/ping").status_code == 200
-
-
-def test_a_challenger_gets_traffic_only_by_split_or_by_name(target: LocalTarget, revision: Any) -> None:
-    target.deploy("staging", revision("one"))
-    status = target.deploy("staging", revision("two"))
-    assert releases(status) == ("one", "two", None)
-    assert {answered_by(target) for _ in range(20)} == {"one"}
-    assert answered_by(target, cohort="challenger") == "two"
-    assert answered_by(target, cohort="champion") == "one"
-    assert target.set_split("staging", Split(champion=0, challenger=100)).split.challenger == 100
-    assert {answered_by(target) for _ in range(20)} == {"two"}
 
 
 def test_no_request_is_lost_from_deploy_to_rollback(target: LocalTarget, revision: Any) -> None:
@@ -189,14 +149,6 @@ def test_a_challenger_that_crashes_at_start_is_removed_and_its_last_words_are_to
     assert releases(target.status("staging")) == ("one", None, None)
     assert target.processes.states()["staging.one"].pid == before
     assert servers(target) == {"staging.router", "staging.one"}
-
-
-def test_a_first_revision_that_crashes_leaves_no_endpoint(target: LocalTarget, revision: Any) -> None:
-    with pytest.raises(Refused, match="exit status 7"):
-        target.deploy("staging", revision("bad", stub="crash"))
-    assert target.status("staging") == EndpointStatus(endpoint="staging", detail="nothing is deployed here")
-    assert target.processes.states() == {}
-    assert target.deploy("staging", revision("one")).ready
 
 
 def test_a_server_that_never_gets_ready_is_removed(target: LocalTarget, revision: Any) -> None:
@@ -283,8 +235,10 @@ def test_bad_input_is_the_callers_fault(target: LocalTarget, revision: Any) -> N
     assert httpx.post(f"{url}/invocations", content=b"bad").status_code == 422
     unknown = httpx.post(f"{url}/invocations", json=BODY, headers={"X-Headgate-Cohort": "best"})
     assert (unknown.status_code, unknown.json()["detail"]) == (400, "expected X-Headgate-Cohort champion or challenger, found 'best'")
-    with pytest.raises(BadInput, match=r"endpoint staging answered 404: .*has no challenger now"):
-        target.invoke("staging", BODY, cohort="challenger")
+    nobody = httpx.post(f"{url}/invocations", json=BODY, headers={"X-Headgate-Cohort": "challenger"})
+    assert (nobody.status_code, nobody.json()["detail"]) == (404, "endpoint staging has no challenger now")
+    with pytest.raises(BadInput, match=r"endpoint staging answered 400: .*expected X-Headgate-Cohort champion or challenger, found 'best'"):
+        ask(httpx.Client(), "staging", f"{url}/invocations", "POST", {"X-Headgate-Cohort": "best"}, BODY)
 
 
 def test_two_endpoints_live_side_by_side(target: LocalTarget, revision: Any) -> None:
@@ -300,10 +254,9 @@ def test_two_endpoints_live_side_by_side(target: LocalTarget, revision: Any) -> 
     assert target.endpoints() == ["a-b"]
 
 
-def test_delete_leaves_the_prediction_log_and_may_be_repeated(target: LocalTarget, revision: Any) -> None:
+def test_delete_leaves_the_prediction_log_and_nothing_else(target: LocalTarget, revision: Any) -> None:
     target.deploy("staging", revision("one"))
     target.invoke("staging", BODY)
-    target.delete("staging")
     target.delete("staging")
     assert target.processes.states() == {}
     assert target.ports.known() == {}
@@ -322,75 +275,14 @@ def test_a_stopped_stack_serves_the_same_when_it_is_started_again(target: LocalT
     assert answered_by(target, cohort="challenger") == "two"
 
 
-def test_what_cannot_be_done_is_refused_and_changes_nothing(target: LocalTarget, revision: Any) -> None:
+def test_a_name_or_a_bundle_that_is_not_as_expected_is_refused_and_changes_nothing(target: LocalTarget, revision: Any) -> None:
     before = target.deploy("staging", revision("one"))
-    with pytest.raises(Refused, match="expected a challenger to give traffic to, found none; deploy one first"):
-        target.set_split("staging", Split(champion=90, challenger=10))
-    with pytest.raises(Stale, match="endpoint staging: expected two as the challenger, found none; deploy it again"):
-        target.promote("staging", "two")
     with pytest.raises(BadInput, match="expected an endpoint name"):
         target.deploy("../up", revision("one"))
     wrong = revision("one").model_copy(update={"bundle_digest": "0" * 64})
     with pytest.raises(BadBundle, match=f"release one: expected bundle {'0' * 64}, found "):
         target.deploy("staging", wrong)
     assert target.status("staging") == before
-
-
-class Killed(BaseException):
-    """Stands for kill -9 between two steps."""
-
-
-def kill_before_step(target: LocalTarget, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Every step that changes something counts; the given one is never taken, nor any after it."""
-    left = iter(range(step))
-
-    def counted(function: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if next(left, None) is None:
-                raise Killed
-            return function(*args, **kwargs)
-
-        return call
-
-    for name in ("start", "stop"):
-        monkeypatch.setattr(target.processes, name, counted(getattr(target.processes, name)))
-    for name in ("get", "release"):
-        monkeypatch.setattr(target.ports, name, counted(getattr(target.ports, name)))
-    monkeypatch.setattr("deployments.local_servers.EndpointServers._reloaded", counted(EndpointServers._reloaded))
-    for module in ("local", "local_servers"):
-        monkeypatch.setattr(f"deployments.{module}.write_private", counted(write_private))
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("action", ["deploy", "promote"])
-def test_a_change_that_is_killed_anywhere_is_completed_by_repeating_it(
-    target: LocalTarget, revision: Any, monkeypatch: pytest.MonkeyPatch, action: str
-) -> None:
-    target.deploy("staging", revision("one"))
-    if action == "promote":
-        target.deploy("staging", revision("two"))
-    change = {"deploy": lambda t: t.deploy("staging", revision("two")), "promote": lambda t: t.promote("staging", "two")}[action]
-    wanted = {"deploy": ("one", "two", None), "promote": ("two", None, "one")}[action]
-    url = target.status("staging").url
-    assert url
-    step, killed = 0, True
-    with traffic(url, clients=1) as failures:
-        while killed:
-            doomed = LocalTarget(target.home, first_port=18400, ready_s=30, server=STUB)
-            with monkeypatch.context() as patch:
-                kill_before_step(doomed, patch, step)
-                try:
-                    change(doomed)
-                    killed = False
-                except Killed:
-                    pass
-            assert releases(change(target)) == wanted
-            target.rollback("staging", revision("one"))
-            if action == "promote":
-                target.deploy("staging", revision("two"))
-            step += 1
-    assert failures == []
-    assert step > 5
 
 
 def test_a_killed_change_can_be_undone_instead(target: LocalTarget, revision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,6 +298,83 @@ def test_a_killed_change_can_be_undone_instead(target: LocalTarget, revision: An
     assert target.recover() == ["endpoint staging: 'promote two' was interrupted and is undone; repeat it"]
     assert target.status("staging") == before
     assert answered_by(target) == "one"
+
+
+def counting_down(moments: int) -> Callable[[Any], Any]:
+    """Wraps what changes something: once so many calls were made, the next one is never taken, nor any after it."""
+    left = iter(range(moments))
+
+    def counted(function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if next(left, None) is None:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return call
+
+    return counted
+
+
+@pytest.fixture(scope="module")
+def revisions(tmp_path_factory: pytest.TempPathFactory) -> Revisions:
+    folder = tmp_path_factory.mktemp("revisions")
+    return Revisions(
+        stub_revision(folder / "one"), stub_revision(folder / "two", positive=0.5), stub_revision(folder / "bad", stub="crash")
+    )
+
+
+class OnThisMachine:
+    """The fixtures of `target_ground`."""
+
+    @pytest.fixture
+    def endpoint(self) -> str:
+        return "staging"
+
+    @pytest.fixture
+    def target(self, supervised: LocalTarget) -> LocalTarget:  # its endpoint stays from test to test
+        return supervised
+
+    @pytest.fixture
+    def make_target(self, target: LocalTarget) -> Callable[..., LocalTarget]:
+        return partial(LocalTarget, target.home, first_port=18400, ready_s=30, server=STUB)
+
+    @pytest.fixture
+    def servers(self, target: LocalTarget) -> Callable[[], set[str]]:
+        return lambda: {name.removeprefix("staging.") for name in servers(target)} - {"router"}
+
+    @pytest.fixture
+    def doomed(self, make_target: Callable[..., LocalTarget], monkeypatch: pytest.MonkeyPatch) -> Any:
+        @contextmanager
+        def dying(moment: int) -> Iterator[LocalTarget]:
+            target, counted = make_target(), counting_down(moment)
+            with monkeypatch.context() as patch:
+                for owner, names in [(target.processes, ("start", "stop")), (target.ports, ("get", "release"))]:
+                    for name in names:
+                        patch.setattr(owner, name, counted(getattr(owner, name)))
+                patch.setattr("deployments.local_servers.EndpointServers._reloaded", counted(EndpointServers._reloaded))
+                for module in ("local", "local_servers"):
+                    patch.setattr(f"deployments.{module}.write_private", counted(write_private))
+                patch.setattr("deployments.local.LocalTarget._forget", counted(LocalTarget._forget))
+                yield target
+
+        return dying
+
+    @pytest.fixture
+    def traffic(self) -> Any:
+        return lambda url: traffic(url, clients=1)
+
+
+class TestLocalTarget(OnThisMachine, StepwiseContract, TrafficContract):
+    """What every target promises."""
+
+
+class TestLocalTargetKilledNowAndThen(OnThisMachine, StepwiseKillContract):
+    stride = 6
+
+
+@pytest.mark.slow
+class TestLocalTargetKilledAnywhere(OnThisMachine, StepwiseKillContract):
+    pass
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
-from target_contract import Killed, Revisions, StepwiseContract
+from target_contract import StepwiseContract
+from target_ground import Revisions
+from target_kills import Killed, StepwiseKillContract
 
 from deployments.memory import MemoryTarget
 from deployments.target import EndpointStatus, Revision, Target
@@ -41,7 +43,7 @@ class Dying(MemoryTarget):
         self._moment()
 
 
-class TestMemoryTarget(StepwiseContract):
+class TestMemoryTarget(StepwiseContract, StepwiseKillContract):
     """Without `TrafficContract`: what its cohorts answered is told by the test that made it."""
 
     @pytest.fixture
