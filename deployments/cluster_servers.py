@@ -8,7 +8,7 @@ from typing import Any
 from deployments.cluster import OWNED, Cluster, applied_here
 from deployments.manifests.pods import autoscaler, objects
 from deployments.manifests.workload import Manifest, Workload, short
-from deployments.pod_reasons import hopeless, reasons, too_old
+from deployments.pod_reasons import hopeless, reasons, too_old, unscheduled
 from deployments.target import Revision
 from headgate.errors import Refused, Unavailable
 
@@ -34,7 +34,8 @@ class ClusterServers:
     def start(self, revision: Revision, pods: int = 0, patient: bool = False, stays: bool = False) -> None:
         """Make the objects of a release and wait until so many pods are ready, and no fewer than it shall have.
 
-        patient: nothing is hopeless before the deadline, and then the fewest will do. stays: it serves already, and is brought back.
+        patient: too few are not hopeless before the deadline, and the fewest will do where no more are to come.
+        stays: it serves already, and is brought back.
         """
         workload = self.workload(revision)
         kept = self._floor(revision) if stays else 0
@@ -118,13 +119,14 @@ class ClusterServers:
         wanted = max(pods, least)
 
         def enough() -> bool:
-            if self.available(revision) >= wanted:
+            if (able := self.available(revision)) >= wanted:
                 return True
             if (there := self._deployment(revision)) and self.replicas(revision) < wanted:
                 self.cluster.scale(there, wanted)
-            if not patient and hopeless(found := self.pods(revision)):
+            found = self.pods(revision)
+            if hopeless(found) and not patient:
                 raise Refused(self._not_ready(revision, found, "no waiting helps", wanted, stays))
-            return False
+            return patient and able >= least and (hopeless(found) or unscheduled(found))
 
         if until(enough, self.ready_s, LOOK_S) or (patient and self.available(revision) >= least):
             return

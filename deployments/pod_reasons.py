@@ -28,6 +28,12 @@ def hopeless(pods: Iterable[Manifest]) -> bool:
     return any(_waiting(one).get("reason") in HOPELESS or _ended(one).get("reason") == "OOMKilled" for one in found)
 
 
+def unscheduled(pods: Iterable[Manifest]) -> bool:
+    """Whether there is no node for one of them."""
+    conditions = [one for pod in pods for one in (pod.get("status") or {}).get("conditions") or []]
+    return any(one["type"] == "PodScheduled" and one["status"] == "False" for one in conditions)
+
+
 def too_old(lines: Iterable[str]) -> str:
     """What a server said that does not know what it is told, or nothing: its image is older than this target."""
     told = next((line.strip() for line in lines if "unrecognized arguments:" in line), "")

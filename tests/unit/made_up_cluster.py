@@ -24,6 +24,7 @@ class MadeUpCluster(Cluster):
         self.able, self.faults, self.said = dict[str, int](), dict[str, Manifest](), dict[str, list[str]]()
         self.folder, self.version, self.away = folder, 0, 0
         self.applied: list[Manifest] = []
+        self.no_nodes = set[str]()
         self.asked: list[tuple[str, ...]] = []
         self.answer = '{"status": 200, "body": "{\\"ok\\": true}"}'
         self.before_apply: Callable[[Manifest], None] = lambda _: None
@@ -130,7 +131,9 @@ class MadeUpCluster(Cluster):
         for deployment in [one for (kind, _), one in self.objects.items() if kind == "Deployment"]:
             labels, name, ready = deployment["metadata"]["labels"], deployment["metadata"]["name"], self._ready(deployment)
             for number in range(deployment["spec"]["replicas"]):
-                waiting = {"containerStatuses": [{"state": {"waiting": self.faults.get(labels["headgate.io/release"], {})}}]}
+                waiting: Manifest = {"containerStatuses": [{"state": {"waiting": self.faults.get(labels["headgate.io/release"], {})}}]}
+                if labels["headgate.io/release"] in self.no_nodes:
+                    waiting["conditions"] = [{"type": "PodScheduled", "status": "False"}]
                 metadata = {"name": f"{name}-{number}", "uid": f"{name}-{number}", "labels": labels}
                 found.append({"kind": "Pod", "metadata": metadata, "status": READY if number < ready else waiting})
         return found

@@ -1,5 +1,6 @@
 """What the Kubernetes target does of a change, by a namespace in memory; the same on a real cluster is in tests/cluster."""
 
+import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,6 +148,18 @@ def test_where_there_is_no_room_a_promotion_is_refused_and_a_rollback_does_with_
     assert (weights(cluster), cluster.releases()) == ({ONE: 100, TWO: 0}, {ONE, TWO})
     target.rollback(ENDPOINT)
     assert target.rollback(ENDPOINT, SECOND).champion == SECOND
+
+
+@pytest.mark.parametrize("no_node", [True, False])
+def test_a_rollback_with_the_fewest_pods_does_not_wait_for_those_that_will_not_come(
+    no_node: bool, target: KubernetesTarget, cluster: MadeUpCluster
+) -> None:
+    target.deploy(ENDPOINT, FIRST)
+    scaled(cluster, ONE, 6)
+    cluster.able[TWO], cluster.faults[TWO] = 3, {} if no_node else BACK_OFF
+    cluster.no_nodes |= {TWO} if no_node else set()
+    assert dataclasses.replace(target, ready_s=250).rollback(ENDPOINT, SECOND).champion == SECOND
+    assert cluster.replicas(TWO) == 6
 
 
 def test_what_a_server_logged_since_the_last_look_is_copied_before_it_is_removed(
