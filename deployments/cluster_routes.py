@@ -43,6 +43,9 @@ class ClusterRoutes:
         """A Gateway shares requests out between whatever pods there are: the route stays as it is."""
         return seen
 
+    def settle(self, _: ClusterServers, __: Layout, ___: Layout) -> None:
+        """Nor does it matter how many pods there are."""
+
     def switch(self, route: Manifest, layout: Layout, seen: Manifest | None) -> None:
         """Put a layout in force, and return once the Gateway took it; Stale if the route is not what was seen any more."""
         endpoint, gateway = str(route["metadata"]["name"]), self.gateway

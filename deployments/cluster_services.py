@@ -58,28 +58,34 @@ class ClusterServices:
         return shared_service(champion, challenger, split)
 
     def prepare(self, servers: ClusterServers, now: Layout, wanted: Layout, seen: Manifest | None) -> Manifest | None:
-        """Nobody else is before the Service, and pods are as many as the shares want; returns the Service as it is then.
+        """Before anything starts: nobody but who serves is behind the Service; returns it as it is then.
 
         Refused where the share of one pod is more than was asked for, and where copies are asked for.
         """
-        champion, challenger = wanted.champion, wanted.challenger
         if wanted.split.shadow:
-            raise Refused(
-                f"endpoint {servers.endpoint}: a cluster without Gateway API copies no requests to a shadow; see docs/kubernetes.md"
-            )
+            raise Refused(f"endpoint {servers.endpoint}: a cluster without Gateway API copies no requests to a shadow (docs/kubernetes.md)")
+        if both(wanted):
+            self._numbers(servers, wanted)
+            servers.remove(servers.there() - {short(release) for release in now.releases()})
         if both(now) and wanted.releases() - now.releases() and now.champion and seen:
             alone = now.model_copy(update={"split": Split()})
             self.switch(self.make(servers.workload(now.champion), None, Split()), alone, seen)
-            seen = self.read(servers.endpoint)
-        if both(wanted) and champion and challenger:
-            servers.remove(servers.there() - {short(release) for release in now.releases()})
-            pods = max(servers.replicas(champion), servers.workload(champion).replicas.least)
-            fewer = challengers(servers.endpoint, pods, wanted.split)
-            servers.pin(champion, pods)
-            servers.pin(challenger, fewer)
-        elif both(now) and champion and champion == now.champion:
-            servers.unpin(champion)
+            return self.read(servers.endpoint)
         return seen
+
+    def settle(self, servers: ClusterServers, now: Layout, wanted: Layout) -> None:
+        """Once all have started: pods are as many as the shares want, and no autoscaler changes that."""
+        if both(wanted) and wanted.champion and wanted.challenger:
+            pods, fewer = self._numbers(servers, wanted)
+            servers.pin(wanted.champion, pods)
+            servers.pin(wanted.challenger, fewer)
+        elif both(now) and wanted.champion and wanted.champion == now.champion:
+            servers.unpin(wanted.champion)
+
+    def _numbers(self, servers: ClusterServers, wanted: Layout) -> tuple[int, int]:
+        assert wanted.champion is not None
+        pods = max(servers.replicas(wanted.champion), servers.workload(wanted.champion).replicas.least)
+        return pods, challengers(servers.endpoint, pods, wanted.split)
 
     def switch(self, service: Manifest, layout: Layout, seen: Manifest | None) -> None:
         """Put a layout in force, and return once the Service has found the pods of these releases and no others."""

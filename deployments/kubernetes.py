@@ -177,6 +177,7 @@ class KubernetesTarget:
         try:
             route = self._routes.prepare(servers, now, wanted, route)
             self._start(servers, now, wanted, patient)
+            self._routes.settle(servers, now, wanted)
             self._routes.switch(self._route_of(endpoint, wanted), wanted, route)
         except (Refused, Stale):
             servers.remove({short(one) for one in wanted.releases() - now.releases() - self._live(endpoint)})

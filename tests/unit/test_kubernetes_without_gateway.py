@@ -48,6 +48,8 @@ def test_a_share_is_made_of_whole_pods_and_is_never_more_than_was_asked_for(targ
     assert target.set_split(ENDPOINT, Split(champion=80, challenger=20)).split.challenger == 20
     assert behind(cluster) == {ONE: 4, TWO: 1}
     assert (floors(cluster, ONE), floors(cluster, TWO)) == ((4, 4), (1, 1)), "an autoscaler would change the shares"
+    target.set_split(ENDPOINT, Split(champion=80, challenger=20))
+    assert (floors(cluster, ONE), floors(cluster, TWO)) == ((4, 4), (1, 1)), "a repair leaves it at that"
     target.set_split(ENDPOINT, Split(champion=50, challenger=50))
     assert behind(cluster) == {ONE: 4, TWO: 4}
     target.set_split(ENDPOINT, Split(champion=70, challenger=30))
