@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from headgate.evaluation.load_report import LoadReport
 from headgate.record import Record
 from headgate.release.configuration import Configuration
+from headgate.settings.places import LONGEST_ENDPOINT
 
 Manifest = dict[str, Any]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -18,8 +19,7 @@ ImageByDigest = Annotated[str, Field(pattern=r"^[a-z0-9][a-zA-Z0-9._:/-]*@sha256
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PORT = 8080
 MANAGER = "headgate"
-SHORT = 10
-LONGEST_ENDPOINT = 63 - SHORT - 1
+SHORT = 63 - LONGEST_ENDPOINT - 1
 MEBIBYTE = 2**20 / 1e6
 ROOM = 1.5  # memory limit over the most that the load test saw
 STEP_MI = 64

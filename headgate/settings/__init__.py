@@ -20,7 +20,7 @@ from headgate.settings.data import Bound, Conflicts, DataChecks, Feedback, Queue
 from headgate.settings.faults import part_of, told_faults, validated
 from headgate.settings.gates import Gates, LoadTest
 from headgate.settings.installation import S3, Arrivals, Gateway, Notice, Scoring, Signing, StackSettings
-from headgate.settings.places import KubernetesNamespace, SageMakerRegion
+from headgate.settings.places import LONGEST_ENDPOINT, KubernetesNamespace, SageMakerRegion
 from headgate.settings.release import ABTest, Approval, AutoAfter, AutoRollback, Rollout, Shadow, Stage, TrafficRouting, named_stages
 from headgate.settings.section import Name, Section
 from headgate.settings.serving import Serving
@@ -140,7 +140,14 @@ def _faults_between(models: Mapping[str, ModelSettings], places: Mapping[str, ob
         for stage in model.rollout.stages
         if places is not None and stage.target not in (LOCAL, *places)
     ]
-    return "; ".join(filter(None, [*faults, *strangers]))
+    too_long = [
+        f"model {name}, stage {stage.environment}: expected at most {LONGEST_ENDPOINT - 1} characters of both names together for a target "
+        f"other than {LOCAL}, the last one a letter or digit; rename one"
+        for name, model in sorted(models.items())
+        for stage in model.rollout.stages
+        if stage.target != LOCAL and (len(f"{name}-{stage.environment}") > LONGEST_ENDPOINT or stage.environment.endswith("-"))
+    ]
+    return "; ".join(filter(None, [*faults, *strangers, *too_long]))
 
 
 def _readers(given: object) -> Iterator[tuple[str, ModelSettings]]:

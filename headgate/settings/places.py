@@ -9,6 +9,9 @@ from headgate.settings.section import Name, Section
 Bucket = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s]+)*$")]
 
 
+LONGEST_ENDPOINT = 52  # its objects have names of at most 63 characters, which end in 10 digits of the release
+
+
 class KubernetesNamespace(Section):
     """One namespace of a cluster that has the Gateway API: docs/kubernetes.md."""
 

@@ -172,6 +172,16 @@ def test_a_stage_with_a_target_whose_own_table_is_at_fault_is_no_fault_besides(r
     ]
 
 
+def test_names_that_no_object_of_a_cluster_can_have_are_refused_with_the_settings(read: Callable[[str], Settings]) -> None:
+    stages = f'[[models.replies.rollout.stages]]\nenvironment = "{"p" * 45}"\ntarget = "eu"\n'
+    told = fault_of(read, CLUSTER + '[models.replies]\ndataset = "replies"\n' + stages)
+    assert told.splitlines()[1:] == [
+        f"  models: model replies, stage {'p' * 45}: expected at most 51 characters of both names together for a target other than local, "
+        "the last one a letter or digit; rename one"
+    ]
+    assert read('[models.replies]\ndataset = "replies"\n' + stages.replace("eu", "local")).models
+
+
 def test_two_targets_of_one_name_and_one_called_local_are_refused(read: Callable[[str], Settings]) -> None:
     region = """
 [sagemaker.NAME]
