@@ -29,10 +29,10 @@ def cluster_target(table: KubernetesNamespace) -> KubernetesTarget:
 
 def place_of(table: KubernetesNamespace) -> Place:
     """A table of headgate.toml in the target's words."""
-    namespace, _, name = table.gateway.partition("/")
+    namespace, _, name = (table.gateway or "").partition("/")
     return Place(
         namespace=table.namespace,
-        gateway=Gateway(name=name, namespace=namespace, hostnames=table.hostnames),
+        gateway=Gateway(name=name, namespace=namespace, hostnames=table.hostnames) if table.gateway else None,
         url=table.url,
         repository=table.repository,
         context=table.context,

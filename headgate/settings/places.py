@@ -17,9 +17,13 @@ class KubernetesNamespace(Section):
 
     context: str | None = Field(None, min_length=1, description="of the kubeconfig; not set: its current one, or the pod's own account")
     namespace: Name
-    gateway: str = Field(pattern=r"^[a-z0-9][-a-z0-9]*/[a-z0-9][-.a-z0-9]*$", description="NAMESPACE/NAME of the Gateway")
+    gateway: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][-a-z0-9]*/[a-z0-9][-.a-z0-9]*$",
+        description="NAMESPACE/NAME of the Gateway; none: one Service shares requests out by whole pods, without a shadow",
+    )
     hostnames: tuple[str, ...] = Field((), description="of the requests; empty: all that reach the Gateway")
-    url: str = Field(pattern=r"^https?://[^/\s]\S*$", description="the Gateway's address, as clients and these flows reach it")
+    url: str = Field(pattern=r"^https?://[^/\s]\S*$", description="the Gateway's or Service's address, as clients and these flows reach it")
     repository: str = Field(pattern=r"^[a-z0-9][a-zA-Z0-9._:/-]*$", description="where the serving images are pushed, by Docker or buildah")
     insecure_registry: bool = Field(False, description="the registry speaks HTTP; buildah alone can push to it")
     build_options: tuple[str, ...] = Field((), description="for the image's build: --build-arg NAME=VALUE, --secret ...")
