@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from service_shapes import faults, refusal, service
+from simulated_alarms import aware
 from simulated_endpoints import IN_PROGRESS, Endpoint, Fleet
 from simulated_rollout import faults as plan_faults
 from simulated_wire import Call, error
@@ -42,6 +43,7 @@ class Control:
             "UpdateEndpointWeightsAndCapacities": self._scale,
             "DeleteEndpoint": self._delete,
             "ListEndpoints": self._list,
+            "ListModels": self._list_models,
         }
 
     def respond(self, request: Request, call: Call) -> Response:
@@ -53,7 +55,10 @@ class Control:
         except Invalid as problem:
             return error(request, "ValidationException", str(problem))
         if said is None:
-            return self._simulator.forward(request)
+            response = self._simulator.forward(request)
+            if call.operation == "CreateModel" and response.status_code == 200:
+                self._simulator.backend("sagemaker", call.region)._models[call.given["ModelName"]].creation_time = self._simulator.stamp()
+            return response
         if operation.output_shape and (found := faults(said, operation.output_shape)):
             return error(request, "InternalFailure", f"the simulator's answer is not SageMaker's: {refusal(found)}")
         return Response(json.dumps(said) if operation.output_shape else b"", 200, content_type="application/x-amz-json-1.1")
@@ -82,6 +87,18 @@ class Control:
                 if bucket not in buckets or key not in buckets[bucket].keys:
                     raise Invalid(f"Could not find model data at {uri}.")
 
+    def _list_models(self, name: str, region: "Region", given: Given) -> dict[str, Any]:
+        found = self._simulator.backend("sagemaker", name)._models.values()
+        rows = [
+            {
+                "ModelName": model.model_name,
+                "ModelArn": self._arn(name, "model", model.model_name),
+                "CreationTime": aware(model.creation_time).timestamp(),
+            }
+            for model in found
+        ]
+        return _page("Models", rows, given)
+
     def _tags(self, operation: str, region: "Region", given: Given) -> dict[str, Any]:
         tags = region.tags.get(given["ResourceArn"])
         if tags is None:
@@ -109,7 +126,7 @@ class Control:
         for variant in variants:
             self._check_variant(name, variant)
         kept = {key: value for key, value in given.items() if key != "Tags"}
-        region.configs[config] = kept | {"EndpointConfigArn": arn, "CreationTime": self._simulator.clock.now().timestamp()}
+        region.configs[config] = kept | {"EndpointConfigArn": arn, "CreationTime": self._simulator.stamp().timestamp()}
         region.tags[arn] = _tag_map(given)
         return {"EndpointConfigArn": arn}
 

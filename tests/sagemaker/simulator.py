@@ -21,7 +21,7 @@ from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from simulated_alarms import aware, evaluate
+from simulated_alarms import Series, aware, evaluate, naive, teach_percentiles
 from simulated_control import Control
 from simulated_endpoints import Endpoint
 from simulated_rollout import Times
@@ -77,6 +77,7 @@ class Region:
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    series: Series = field(default_factory=Series)
 
 
 class Simulator:
@@ -85,6 +86,7 @@ class Simulator:
     account = DEFAULT_ACCOUNT_ID
 
     def __init__(self) -> None:
+        teach_percentiles()
         self.lock = threading.RLock()
         self.runtime = Runtime(self)
         self._control = Control(self)
@@ -102,6 +104,7 @@ class Simulator:
         self.serve: Serve | None = None
         self.calls: list[Call] = []
         self.regions: dict[str, Region] = {}
+        self._stamps = 0
         self._faults: list[Fault] = []
         self._broken: dict[str, str] = {}
         self._addresses: dict[tuple[str, str], str] = {}
@@ -159,9 +162,10 @@ class Simulator:
     def tick(self) -> None:
         with self.lock:
             self._tick_endpoints()
-            for name in self.regions:
+            for name, region in self.regions.items():
                 metrics = self.backend("cloudwatch", name)
-                evaluate(list(metrics.alarms.values()), metrics.metric_data, self.clock.now())
+                region.series.update(metrics.metric_data)
+                evaluate(list(metrics.alarms.values()), region.series, self.clock.now())
             self._tick_endpoints()
         self.runtime.flush()
 
@@ -185,6 +189,11 @@ class Simulator:
 
     # What the parts ask
 
+    def stamp(self) -> datetime:
+        """Now, a millisecond later each time, so that what is made in one moment has an order."""
+        self._stamps += 1
+        return self.clock.now() + timedelta(milliseconds=self._stamps)
+
     def region(self, name: str) -> Region:
         return self.regions.setdefault(name, Region())
 
@@ -199,7 +208,7 @@ class Simulator:
         """As SageMaker puts them: by endpoint and variant, and by configuration too ("Auto-Rollback Configuration and Monitoring")."""
         both = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
         data = [
-            {"MetricName": name, "Value": value, "Dimensions": dimensions, "Timestamp": self.clock.now()}
+            {"MetricName": name, "Value": value, "Dimensions": dimensions, "Timestamp": naive(self.clock.now())}
             for name, value in values.items()
             for dimensions in (both, [*both, {"Name": "EndpointConfigName", "Value": config}])
         ]
@@ -277,7 +286,7 @@ class Simulator:
         response = self.forward(request)
         for datum in backend.metric_data[before:]:
             if abs((aware(datum.timestamp) - datetime.now(UTC)).total_seconds()) < 5:
-                datum.timestamp = self.clock.now()
+                datum.timestamp = naive(self.clock.now())
         for name, alarm in backend.alarms.items():
             if alarm is not alarms.get(name):
                 alarm.state_value = alarms[name].state_value if name in alarms else "INSUFFICIENT_DATA"
