@@ -50,7 +50,7 @@ test: install
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-cluster: install
-	$(BIN)/pytest tests/cluster -m "cluster and not slow"
+	$(BIN)/pytest tests/cluster -m "cluster and not slow" --durations=0
 
 test-sagemaker: install
 	$(BIN)/pytest tests/sagemaker -m sagemaker
