@@ -11,6 +11,8 @@ from headgate.record import Record
 from headgate.release.configuration import Configuration
 from headgate.release.observation import Answers as Answers
 from headgate.release.observation import Observation as Observation
+from headgate.release.plan import Plan as Plan
+from headgate.release.plan import Progress as Progress
 from headgate.release.shadow_report import Mirrored as Mirrored
 from headgate.release.verification import Running as Running
 
@@ -114,3 +116,20 @@ class Target(Protocol):
 
     def delete(self, endpoint: str) -> None:
         """Stop everything of the endpoint and forget it; its prediction log stays. Idempotent."""
+
+
+class NativeTarget(Target, Protocol):
+    """A target that shifts traffic by itself, by a plan that it is given; it decides nothing.
+
+    `deploy` lets a revision stand by without servers. Its `observe` tells of a cohort `previous` too: who was champion before the plan
+    was done. `rollback` stops a plan that is under way. `set_split` and `promote` work as everywhere, by two variants side by side.
+    """
+
+    def check(self, endpoint: str, plan: Plan) -> None:
+        """Refused tells all that the place cannot do of the plan; changes nothing, and asks nobody."""
+
+    def submit(self, endpoint: str, plan: Plan) -> EndpointStatus:
+        """Let the place shift all traffic to the challenger by the plan, and return at once. Idempotent."""
+
+    def progress(self, endpoint: str, release: str) -> Progress:
+        """How far the release is on its way to all traffic, by the place's own word; changes nothing."""

@@ -6,21 +6,23 @@ All that must survive a kill is in the target and in the recorded steps: whoever
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from deployments.target import Cohort, EndpointStatus, Revision, Split, Target
+from deployments.target import Cohort, EndpointStatus, NativeTarget, Observation, Progress, Revision, Split, Target
 from headgate.errors import Terminal, Transient
 from headgate.lake import Lake
 from headgate.record import Record
 from headgate.release.audit import append
 from headgate.release.canary import analyse
 from headgate.release.champion import champion, crown
+from headgate.release.native import next_native_action, plan_of
 from headgate.release.record import Release
 from headgate.release.rollout import Action, Analysis, Concluded, Situation, Step, Verdict, next_action, steps, write_step
 from headgate.settings import Stage
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
 PATIENCE = 10  # looks or acts that may find the target unavailable in a row
+LATENCY_OF_S = 3600.0  # the champion's latency of so long sets the limit of a plan
 
 
 class StageEnd(Record):
@@ -38,16 +40,22 @@ def stage_steps(lake: Lake, release: str, environment: str) -> list[Step]:
     return [step for step in steps(lake, release) if step.environment == environment]
 
 
+def native(target: Target, stage: Stage) -> NativeTarget | None:
+    """The target where it shifts this stage's traffic by itself; an A/B test's split is held by the machine everywhere."""
+    return cast(NativeTarget, target) if target.routing == "native" and stage.ab_test is None else None
+
+
 def look(target: Target, endpoint: str, stage: Stage, release: str, past: Sequence[Step], now: datetime) -> Situation:
     """The situation by the target's real state and the steps so far; changes nothing."""
     status = target.status(endpoint)
     done = [step for step in past if step.phase == "outcome"]
-    shifts = [step for step in past if step.action.kind in ("shift", "hold")]
+    shifts = [step for step in past if step.action.kind in ("submit", "shift", "hold")]
     since = shifts[-1].at if shifts and shifts[-1].phase == "outcome" else None
     refused = [step.detail[0] for step in done if step.detail and step.action.kind != "test"]
     tested = [step.detail for step in done if step.action.kind == "test"]
     reports = [step.concluded for step in done if step.concluded and since is not None and step.at >= since]
     condemned = [step.action for step in past if step.action.kind == "roll_back"]
+    shifting = native(target, stage)
     return Situation(
         release=release,
         champion=status.champion.release if status.champion else None,
@@ -62,17 +70,30 @@ def look(target: Target, endpoint: str, stage: Stage, release: str, past: Sequen
         analysis=_analysis(target, endpoint, stage, status, release, since, now),
         warned=sum(step.action.kind == "warn" and since is not None and step.at >= since for step in done),
         condemned=condemned[-1] if condemned else None,
+        progress=_progress(shifting, status, release) if shifting else None,
     )
+
+
+def _progress(target: NativeTarget, status: EndpointStatus, release: str) -> Progress:
+    """How far the release is; of an endpoint that is not there nothing is asked."""
+    return target.progress(status.endpoint, release) if status.champion else Progress()
 
 
 def _analysis(
     target: Target, endpoint: str, stage: Stage, status: EndpointStatus, release: str, since: datetime | None, now: datetime
 ) -> Analysis:
-    """What both cohorts answered since the last shift; nothing while the release is no challenger."""
-    if since is None or status.challenger is None or status.challenger.release != release:
+    """What both cohorts answered since the last shift; nothing while the release is no challenger, nor champion by a plan."""
+    arrived = native(target, stage) and status.champion and status.champion.release == release
+    if since is None or not (arrived or (status.challenger and status.challenger.release == release)):
         return Analysis()
     seen = target.observe(endpoint, (now - since).total_seconds(), stage.auto_rollback.correction_wait_s)
-    return analyse(stage.auto_rollback, seen, stage.looks)
+    return analyse(stage.auto_rollback, _before_it_arrived(seen) if arrived else seen, stage.looks)
+
+
+def _before_it_arrived(seen: Sequence[Observation]) -> list[Observation]:
+    """By the cohorts that they were while the plan was under way."""
+    names = {"champion": "challenger", "previous": "champion"}
+    return [one.model_copy(update={"cohort": names[one.cohort]}) for one in seen if one.cohort in names]
 
 
 @dataclass(frozen=True)
@@ -113,7 +134,7 @@ class Drive:
         """Look and act once; each act can be repeated."""
         now = self.clock()
         situation = look(self.target, self.endpoint, self.stage, self.release.id, self._past(), now)
-        action = next_action(self.stage, situation, now)
+        action = (next_native_action if native(self.target, self.stage) else next_action)(self.stage, situation, now)
         self.told(situation, action)
         if action.kind != "wait":
             seen = situation.analysis if situation.analysis.findings else None
@@ -126,7 +147,7 @@ class Drive:
 
     def _performed(self, action: Action) -> tuple[str, ...]:
         """Do it; what the target refuses is told, so that the machine decides what follows."""
-        if action.kind in ("deploy", "shift", "hold", "promote"):
+        if action.kind in ("deploy", "submit", "shift", "hold", "promote"):
             try:
                 self._change(action)
             except Terminal as fault:
@@ -141,11 +162,26 @@ class Drive:
 
     def _change(self, action: Action) -> None:
         if action.kind == "deploy":
-            self.target.deploy(self.endpoint, self.revision())
+            self._deploy()
+        elif action.kind == "submit":
+            self._submit()
         elif action.kind in ("shift", "hold"):
             self.target.set_split(self.endpoint, Split(champion=100 - action.percent, challenger=action.percent))
         else:
             self.target.promote(self.endpoint, self.release.id)
+
+    def _deploy(self) -> None:
+        """Where the target shifts by itself, its plan is looked at before anything is changed; for an A/B test both stand side by side."""
+        if shifting := native(self.target, self.stage):
+            shifting.check(self.endpoint, plan_of(self.stage, self.release.id, ()))
+        self.target.deploy(self.endpoint, self.revision())
+        if self.target.routing == "native" and self.stage.ab_test:
+            self.target.set_split(self.endpoint, Split())
+
+    def _submit(self) -> None:
+        """The plan, with limits by what the champion answered lately."""
+        shifting = cast(NativeTarget, self.target)
+        shifting.submit(self.endpoint, plan_of(self.stage, self.release.id, shifting.observe(self.endpoint, LATENCY_OF_S)))
 
     def _concluded(self, situation: Situation) -> Concluded:
         """The A/B test's report, over the time since the split was set."""
@@ -160,6 +196,8 @@ class Drive:
         return tuple(self.test(lambda body: self.target.invoke(self.endpoint, body, cohort=cohort)))
 
     def _crown(self) -> None:
+        if native(self.target, self.stage):
+            self.target.promote(self.endpoint, self.release.id)  # it has all traffic already; what stood by for it is put away
         live = champion(self.lake, self.release.model, self.stage.environment)
         now = self.clock()
         crown(self.lake, self.release.model, self.stage.environment, self.release.id, live.release if live else None, now)
@@ -175,7 +213,7 @@ class Drive:
         )
 
     def _leave(self) -> None:
-        """Nothing stays of the release: all weight on the champion, or no endpoint where there was none.
+        """Nothing stays of the release: all weight on the champion (the one before, if it has become that), or no endpoint at all.
 
         Another's challenger is left alone, and so is the release where somebody made it champion again by record.
         """
@@ -183,7 +221,9 @@ class Drive:
         here = [one for one in (status.champion, status.challenger) if one and one.release == self.release.id]
         if (status.challenger and not here) or (live and live.release == self.release.id):
             return
-        if status.champion is None or status.champion.release == self.release.id:
+        if self.target.routing == "native" and here and status.previous and here[0] == status.champion:
+            self.target.rollback(self.endpoint, to=status.previous)  # its plan was done already
+        elif status.champion is None or status.champion.release == self.release.id:
             self.target.delete(self.endpoint)
         else:
             self.target.rollback(self.endpoint)

@@ -13,10 +13,11 @@ from pydantic import Field
 
 from headgate.lake import Lake
 from headgate.record import Record
+from headgate.release.plan import Progress
 from headgate.release.record import folder
 from headgate.settings import ABTest, Stage
 
-Kind = Literal["deploy", "test", "shift", "hold", "report", "wait", "warn", "promote", "finish", "roll_back"]
+Kind = Literal["deploy", "test", "submit", "shift", "hold", "report", "wait", "warn", "promote", "finish", "roll_back"]
 Verdict = Literal["failed", "inconclusive"]
 LOOK_EVERY_S, LOOK_AT_MOST_EVERY_S = 1.0, 5.0
 
@@ -111,6 +112,7 @@ class Situation(Record):
     analysis: Analysis = Analysis()
     warned: int = 0  # looks that found this step failed and were let pass
     condemned: Action | None = None  # the rollback that an earlier look decided
+    progress: Progress | None = None  # of a target that shifts traffic by itself; `native` decides then
 
 
 def next_action(stage: Stage, now: Situation, clock: datetime) -> Action:
@@ -121,12 +123,12 @@ def next_action(stage: Stage, now: Situation, clock: datetime) -> Action:
     if now.condemned is not None:
         return now.condemned
     if now.refused is not None:
-        return _roll_back("failed", f"the target refused: {now.refused}")
+        return go_back("failed", f"the target refused: {now.refused}")
     if now.faults:
-        return _roll_back("failed", f"the endpoint test found {len(now.faults)} fault(s): {now.faults[0]}")
+        return go_back("failed", f"the endpoint test found {len(now.faults)} fault(s): {now.faults[0]}")
     if now.release not in (now.champion, now.challenger):
         if now.faults is not None:  # it ran here before: whoever went back by hand must not find it coming again
-            return _roll_back("inconclusive", "it was taken off the endpoint meanwhile, by a rollback or another deployment")
+            return go_back("inconclusive", "it was taken off the endpoint meanwhile, by a rollback or another deployment")
         return Action(kind="deploy", reason="the release does not run here yet")
     if now.faults is None:
         return Action(kind="test", reason="the endpoint test has not been run")
@@ -145,50 +147,52 @@ def watch(stage: Stage, now: Situation, elapsed_s: float) -> Action:
     policy, shares, seen = stage.auto_rollback, stage.traffic_routing.shares, now.analysis
     enough = seen.requests >= policy.min_requests
     if enough and (failed := seen.of("failed")):
-        return _failed(stage, now, "; ".join(map(str, failed)))
+        return failed_look(stage, now, "; ".join(map(str, failed)))
     if now.holding and stage.ab_test:
         return _hold(stage, stage.ab_test, now, elapsed_s)
     after = shares[shares.index(now.challenger_percent) + 1 :]
     left = stage.traffic_routing.wait_interval_s + (0 if after else stage.bake_time_s) - elapsed_s
     if left > 0:
         told = f"{'watching' if after else 'baking'} at {now.challenger_percent}%: {seen}"
-        return Action(kind="wait", reason=told, wait_s=min(left, _until_next_look(elapsed_s)))
-    if open_points := _open_points(stage, now):
-        return _not_decided(open_points, policy.max_duration_s - elapsed_s, _until_next_look(elapsed_s))
+        return Action(kind="wait", reason=told, wait_s=min(left, until_next_look(elapsed_s)))
+    if points := open_points(stage, now):
+        return _not_decided(points, policy.max_duration_s - elapsed_s, until_next_look(elapsed_s))
     if after:
-        return Action(kind="shift", reason=f"{now.challenger_percent}% passed: {_passed(now)}", percent=after[0])
+        return Action(kind="shift", reason=f"{now.challenger_percent}% passed: {passed_text(now)}", percent=after[0])
     if stage.ab_test:
-        reason = f"{now.challenger_percent}% passed: {_passed(now)}; the A/B test holds for {stage.ab_test.hold_s:g} s"
+        reason = f"{now.challenger_percent}% passed: {passed_text(now)}; the A/B test holds for {stage.ab_test.hold_s:g} s"
         return Action(kind="hold", reason=reason, percent=stage.ab_test.challenger_percent)
-    return Action(kind="promote", reason=f"passed: {_passed(now)}")
+    return Action(kind="promote", reason=f"passed: {passed_text(now)}")
 
 
 def _hold(stage: Stage, test: ABTest, now: Situation, elapsed_s: float) -> Action:
     """What follows while the A/B test's split is in force, and after; what it says itself is looked at once, when its time is over."""
     if elapsed_s < test.hold_s:
         told = f"A/B test at {now.challenger_percent}%: {now.analysis}"
-        return Action(kind="wait", reason=told, wait_s=min(test.hold_s - elapsed_s, _until_next_look(elapsed_s)))
+        return Action(kind="wait", reason=told, wait_s=min(test.hold_s - elapsed_s, until_next_look(elapsed_s)))
     if now.concluded is None:
         return Action(kind="report", reason=f"the A/B test's {test.hold_s:g} s are over: {now.analysis}", percent=now.challenger_percent)
     if now.concluded.verdict in ("failed", "inconclusive"):
-        return _roll_back("failed" if now.concluded.verdict == "failed" else "inconclusive", f"A/B test: {now.concluded.told}")
-    if open_points := _open_points(stage, now):
-        return _not_decided(open_points, test.hold_s + stage.auto_rollback.max_duration_s - elapsed_s, _until_next_look(elapsed_s))
-    return Action(kind="promote", reason=f"passed: {_passed(now)}; A/B test: {now.concluded.told}")
+        return go_back("failed" if now.concluded.verdict == "failed" else "inconclusive", f"A/B test: {now.concluded.told}")
+    if points := open_points(stage, now):
+        return _not_decided(points, test.hold_s + stage.auto_rollback.max_duration_s - elapsed_s, until_next_look(elapsed_s))
+    return Action(kind="promote", reason=f"passed: {passed_text(now)}; A/B test: {now.concluded.told}")
 
 
-def _failed(stage: Stage, now: Situation, why: str) -> Action:
+def failed_look(stage: Stage, now: Situation, why: str) -> Action:
+    """A look that found the step failed: let pass while the policy allows it, else the end."""
     limit = stage.auto_rollback.failure_limit
     if now.warned < limit:
         return Action(kind="warn", reason=f"failed look {now.warned + 1}, allowed {limit}: {why}", wait_s=LOOK_EVERY_S)
-    return _roll_back("failed", why)
+    return go_back("failed", why)
 
 
-def _roll_back(verdict: Verdict, why: str) -> Action:
+def go_back(verdict: Verdict, why: str) -> Action:
+    """The end of a rollout that did not pass."""
     return Action(kind="roll_back", reason=f"{verdict}: {why}", verdict=verdict)
 
 
-def _open_points(stage: Stage, now: Situation) -> list[str]:
+def open_points(stage: Stage, now: Situation) -> list[str]:
     """Why a step whose time is over cannot pass yet."""
     seen, wanted = now.analysis, stage.auto_rollback.min_requests
     found = [f"{seen.requests} requests, needed {wanted}"] if seen.requests < wanted else []
@@ -197,19 +201,19 @@ def _open_points(stage: Stage, now: Situation) -> list[str]:
     return found + [f"in doubt: {one}" for one in seen.of("in doubt")]
 
 
-def _not_decided(open_points: list[str], left_s: float, next_look_s: float) -> Action:
-    why = "; ".join(open_points)
+def _not_decided(points: list[str], left_s: float, next_look_s: float) -> Action:
+    why = "; ".join(points)
     if left_s <= 0:
-        return _roll_back("inconclusive", why)
+        return go_back("inconclusive", why)
     return Action(kind="wait", reason=f"the time is over, but not decided: {why}", wait_s=min(left_s, next_look_s))
 
 
-def _until_next_look(elapsed_s: float) -> float:
+def until_next_look(elapsed_s: float) -> float:
     """A long watch is looked at less often, since each look reads all of it; a verdict is never later than LOOK_AT_MOST_EVERY_S."""
     return max(LOOK_EVERY_S, min(elapsed_s / 60, LOOK_AT_MOST_EVERY_S))
 
 
-def _passed(now: Situation) -> str:
+def passed_text(now: Situation) -> str:
     """What was seen, and that nothing else was compared where nobody was there to compare with."""
     alone = "" if now.challenger_percent < 100 else "; compared with no champion, since none answered beside it"
     return f"{now.analysis}{alone}"

@@ -9,6 +9,7 @@ COLUMNS = ("metric", "challenger", "champion", "allowed", "evidence", "verdict")
 STEPS = {
     "deploy": "is deployed",
     "test": "endpoint test",
+    "submit": "the target begins to shift",
     "shift": "traffic moves",
     "hold": "the A/B test begins",
     "report": "the A/B test is reported",

@@ -1,0 +1,115 @@
+"""Servers in this process that answer as Headgate's do, so that a rollout's thousands of requests need no processes; each model is told apart."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from moto.cloudwatch.models import CloudWatchBackend
+from simulated_alarms import STATISTICS, aware
+from simulator import Simulator
+
+
+class Answering:
+    """What each release answers: `errors` is the share of failed calls, `delay_s` its latency, `label` its label; by release."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, float] = {}
+        self.delay_s: dict[str, float] = {}
+        self.label: dict[str, str] = {}
+        self.asked: dict[str, int] = {}
+        self._servers: list[ThreadingHTTPServer] = []
+
+    def address(self, model: Mapping[str, Any]) -> str:
+        """Of a new server for a model; this is the simulator's `serve`."""
+        environment = model["PrimaryContainer"]["Environment"]
+        server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), self._handler(environment["HEADGATE_SERVE_RELEASE"], environment["HEADGATE_SERVE_MODEL"])
+        )
+        self._servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def _answer(self, release: str, model: str, texts: int) -> bytes | None:
+        number = self.asked[release] = self.asked.get(release, 0) + 1
+        time.sleep(self.delay_s.get(release, 0))
+        if number * 0.6180339887 % 1 < self.errors.get(release, 0):
+            return None
+        one = {"label": self.label.get(release, "positive"), "score": 0.9, "outcome": "scored", "reason": None}
+        predictions = [{**one, "prediction_id": f"{digest_of(release)[:8]}-{uuid4()}"} for _ in range(texts)]
+        about = {"name": model, "release": release, "bundle_digest": digest_of(release), "data_version": None, "commit": None}
+        return json.dumps({"predictions": predictions, "model": about}).encode()
+
+    def _handler(self, release: str, model: str) -> type[BaseHTTPRequestHandler]:
+        answering = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                said = answering._answer(release, model, len(body["instances"]))
+                sent = said or b'{"title":"broken"}'
+                head = f"HTTP/1.1 {200 if said else 500} \r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
+                self.wfile.write(head.encode() + sent)
+
+            def log_message(self, *args: object) -> None:
+                return
+
+        return Handler
+
+
+def digest_of(release: str) -> str:
+    """The bundle digest that a made-up release has."""
+    return (release.encode().hex() * 64)[:64]
+
+
+@contextmanager
+def answering(simulator: Simulator, patch: pytest.MonkeyPatch) -> Iterator[Answering]:
+    """The servers of all models of the simulator from now on; and CloudWatch tells percentiles, which moto's does not."""
+    patch.setattr(CloudWatchBackend, "get_metric_data", get_metric_data)
+    servers = Answering()
+    simulator.serve = servers.address
+    yield servers
+    servers.close()
+
+
+def get_metric_data(self: Any, queries: list[dict[str, Any]], start_time: datetime, end_time: datetime, scan_by: str = "") -> list[dict[str, Any]]:
+    """GetMetricData of single metrics over what was put, with percentiles, in the order of time."""
+    start, end = aware(start_time), aware(end_time)
+    values: dict[tuple[Any, ...], list[tuple[datetime, float]]] = {}
+    for datum in self.metric_data:
+        if start <= (at := aware(datum.timestamp)) < end:
+            key = (datum.namespace, datum.name, frozenset((one.name, one.value) for one in datum.dimensions))
+            values.setdefault(key, []).append((at, float(datum.value)))
+    return [_result(query, values, start) for query in queries]
+
+
+def _result(query: dict[str, Any], values: dict[tuple[Any, ...], list[tuple[datetime, float]]], start: datetime) -> dict[str, Any]:
+    stat = query["MetricStat"]
+    about, period = stat["Metric"], int(stat["Period"])
+    found: dict[int, list[float]] = {}
+    for at, value in values.get((about["Namespace"], about["MetricName"], frozenset((d["Name"], d["Value"]) for d in about["Dimensions"])), []):
+        found.setdefault(int((at - start).total_seconds() // period), []).append(value)
+    compute = STATISTICS.get(stat["Stat"]) or partial(np.percentile, q=float(stat["Stat"].removeprefix("p") if stat["Stat"][0] == "p" else 0))
+    return {
+        "id": query["Id"],
+        "label": query["Id"],
+        "timestamps": [start + timedelta(seconds=period * number) for number in sorted(found)],
+        "values": [float(compute(found[number])) for number in sorted(found)],
+        "status_code": "Complete",
+    }
