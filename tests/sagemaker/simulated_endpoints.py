@@ -19,6 +19,7 @@ class World(Protocol):
 
     times: Times
     silent_rollback: bool
+    rollback_fails: bool
 
     def refuses_to_start(self, region: str, model: str, variant: str) -> str | None:
         """Why an instance of the model does not come up; None: it does."""
@@ -195,7 +196,8 @@ class Endpoint:
             self.failure = None if self.world.silent_rollback else self.failure
         else:
             self.fleet = deployment.fleet
-        self.deployment, self.status, self.modified = None, "InService", now
+        self.status = "Failed" if deployment.back and self.world.rollback_fails else "InService"
+        self.deployment, self.modified = None, now
 
     # What is seen of it
 

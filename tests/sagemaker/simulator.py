@@ -100,7 +100,7 @@ class Simulator:
     def _reset(self) -> None:
         self.clock = Clock(self.tick, self._events)
         self.times = Times()
-        self.silent_rollback = False
+        self.silent_rollback = self.rollback_fails = False
         self.serve: Serve | None = None
         self.calls: list[Call] = []
         self.regions: dict[str, Region] = {}
@@ -284,7 +284,11 @@ class Simulator:
         backend = self.backend("cloudwatch", call.region)
         before, alarms = len(backend.metric_data), dict(backend.alarms)
         response = self.forward(request)
-        for datum in backend.metric_data[before:]:
+        put = backend.metric_data[before:]
+        if theirs := next((datum.namespace for datum in put if datum.namespace.startswith("AWS/")), None):
+            del backend.metric_data[before:]
+            return error(request, "InvalidParameterValue", f"The value {theirs} for parameter Namespace is invalid.")
+        for datum in put:
             if abs((aware(datum.timestamp) - datetime.now(UTC)).total_seconds()) < 5:
                 datum.timestamp = naive(self.clock.now())
         for name, alarm in backend.alarms.items():

@@ -393,6 +393,16 @@ def test_a_rollback_may_leave_no_reason_behind(sm: Any, simulator: Simulator) ->
     assert (after["EndpointStatus"], after["EndpointConfigName"], "FailureReason" in after) == ("InService", "first", False)
 
 
+def test_an_update_that_cannot_go_back_fails_the_endpoint(sm: Any, simulator: Simulator) -> None:
+    # API reference of DescribeEndpoint: Failed, "could not be created, updated, or re-scaled"; open: when an update ends so
+    simulator.rollback_fails = True
+    simulator.break_model("new")
+    sm.update_endpoint(EndpointName="replies", EndpointConfigName="second")
+    simulator.settle()
+    assert (seen(sm)["EndpointStatus"], traffic(simulator)) == ("Failed", {})
+    assert "did not pass the ping health check" in seen(sm)["FailureReason"]
+
+
 def test_without_alarms_nothing_is_rolled_back(sm: Any, simulator: Simulator) -> None:
     # "Auto-Rollback Configuration and Monitoring": "the auto-rollback functionality does not work during your deployment"
     plan = {"BlueGreenUpdatePolicy": blue_green(CANARY)["BlueGreenUpdatePolicy"]}
@@ -500,6 +510,14 @@ def test_a_metric_that_a_client_puts_counts_at_the_simulators_time_and_only_with
     assert cloudwatch.describe_alarms()["MetricAlarms"][0]["StateValue"] == "ALARM"
     simulator.clock.advance(60)
     assert cloudwatch.describe_alarms()["MetricAlarms"][0]["StateValue"] == "OK"
+
+
+def test_no_client_puts_metrics_of_aws_itself(simulator: Simulator) -> None:
+    # CloudWatch API reference of PutMetricData: Namespace
+    put = simulator.client("cloudwatch").put_metric_data
+    with pytest.raises(ClientError, match="The value AWS/SageMaker for parameter Namespace is invalid"):
+        put(Namespace="AWS/SageMaker", MetricData=[{"MetricName": "Invocations", "Value": 1}])
+    assert simulator.client("cloudwatch").list_metrics()["Metrics"] == []
 
 
 # Faults
