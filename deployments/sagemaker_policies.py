@@ -17,6 +17,7 @@ ANYWHERE = {
     "sagemaker:ListModels": "lists have no resource; what is old is found by name",
     "sagemaker:ListEndpointConfigs": "lists have no resource; what is old is found by name",
     "sagemaker:ListEndpoints": "lists have no resource; what is there is found by name",
+    "sagemaker:ListModelPackageGroups": "lists have no resource; the group is found by name",
     "cloudwatch:GetMetricData": "metrics are no resources; they are read only",
     "cloudwatch:PutMetricData": "metrics are no resources; the condition names the namespaces",
     "ec2:DescribeNetworkInterfaces": "EC2's descriptions have no resource",
@@ -43,6 +44,7 @@ class Place(Record):
     kms_alias: str | None = None
     lake: tuple[str, str] | None = None
     in_vpc: bool = False
+    mirrored: bool = False
 
     def arn(self, service: str, resource: str) -> str:
         """Of something in this region and account."""
@@ -86,6 +88,7 @@ def place_of(region: SageMakerRegion, models: Sequence[str], lake: str = "") -> 
         kms_alias=alias,
         lake=_bucket(lake) if lake.startswith("s3://") else None,
         in_vpc=bool(region.subnets),
+        mirrored=region.model_registry,
     )
 
 
@@ -104,23 +107,31 @@ def policy(flow: str, place: Place) -> dict[str, Any]:
 
 
 def _train(place: Place) -> list[Statement]:
-    """Staging and shadow: build, deploy, ask, and read what was captured."""
-    return [*_push(place), *_write(place), *_host(place), _ask(place), *_captured(place), *_registry(place), *_lake(place)]
+    """Push the image, and a shadow beside the champion: the only flow that pushes."""
+    return [*_push(place), *_write(place), *_serve(place), *_registry(place)]
 
 
 def _release(place: Place) -> list[Statement]:
-    return [*_train(place), *_alarms(place), *_metrics()]
+    return [*_write(place), *_serve(place), *_registry(place)]
 
 
 def _rollback(place: Place) -> list[Statement]:
-    """The same but for new images and new model files: it goes back to what is there."""
+    """Back to what is there: no new image, no new model file."""
+    return _serve(place)
+
+
+def _serve(place: Place) -> list[Statement]:
+    """What every flow that changes an endpoint does: change it, ask it, and read how it does."""
     return [*_host(place), _ask(place), *_captured(place), *_alarms(place), *_metrics(), *_lake(place)]
 
 
 def _watch(place: Place) -> list[Statement]:
-    look = ("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig")
-    seen = Statement("Look", look, [*place.named("endpoint/"), *place.named("endpoint-config/")])
-    return [seen, *_captured(place), *_metrics(), *_lake(place)]
+    kinds = [named for kind in ("model/", "endpoint-config/", "endpoint/") for named in place.named(kind)]
+    about = ("DescribeModel", "DescribeEndpointConfig", "DescribeEndpoint", "ListTags")
+    look = Statement("Look", _of("sagemaker", about), kinds)
+    alarms = Statement("Alarms", ("cloudwatch:DescribeAlarms",), place.named("alarm:headgate-", "cloudwatch"))
+    seen = [look, alarms, *_key_use(place, names=("Decrypt",))]
+    return [*seen, *_captured(place), *_metrics(), *_lake(place)]
 
 
 def _endpoint(place: Place) -> list[Statement]:
@@ -137,7 +148,7 @@ def _endpoint(place: Place) -> list[Statement]:
         Statement("Log", logs, groups),
         Statement("Metrics", ("cloudwatch:PutMetricData",), ["*"], {"StringLike": {"cloudwatch:namespace": spaces}}),
         Statement("Alarms", ("cloudwatch:DescribeAlarms",), place.named("alarm:headgate-", "cloudwatch")),
-        *_key_use(place, grants=False),
+        *_key_use(place),
         *_network(place),
     ]
 
@@ -162,13 +173,13 @@ def _host(place: Place) -> list[Statement]:
     configurations = ("CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig")
     endpoints = ("CreateEndpoint", "UpdateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities")
     lists = ("sagemaker:ListModels", "sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints")
-    kinds = [*place.named("model/"), *place.named("endpoint-config/"), *place.named("endpoint/")]
+    kinds = [named for kind in ("model/", "endpoint-config/", "endpoint/") for named in place.named(kind)]
     both = [*place.named("endpoint/"), *place.named("endpoint-config/")]
     return [
         Statement("Models", _of("sagemaker", models), place.named("model/")),
         Statement("Configurations", _of("sagemaker", configurations), place.named("endpoint-config/")),
         Statement("Endpoints", _of("sagemaker", endpoints), both),
-        Statement("Tags", ("sagemaker:AddTags", "sagemaker:ListTags"), kinds),
+        Statement("Tags", ("sagemaker:AddTags", "sagemaker:ListTags", "sagemaker:DeleteTags"), kinds),
         Statement("Find", lists, ["*"]),
         Statement("GiveRole", ("iam:PassRole",), [place.role_arn], {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}),
         *_key_use(place, grants=True),
@@ -184,7 +195,7 @@ def _captured(place: Place) -> list[Statement]:
 
 
 def _alarms(place: Place) -> list[Statement]:
-    told = ("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms", "TagResource")
+    told = ("PutMetricAlarm", "SetAlarmState", "DescribeAlarms", "DeleteAlarms", "TagResource")
     return [Statement("Alarms", _of("cloudwatch", told), place.named("alarm:headgate-", "cloudwatch"))]
 
 
@@ -196,11 +207,14 @@ def _metrics() -> list[Statement]:
 
 def _registry(place: Place) -> list[Statement]:
     """SageMaker's model registry, which mirrors ours: a group for each model."""
+    if not place.mirrored:
+        return []
     groups = [place.arn("sagemaker", f"model-package-group/{model}") for model in place.models]
     packages = [place.arn("sagemaker", f"model-package/{model}/*") for model in place.models]
     one = ("CreateModelPackage", "DescribeModelPackage", "ListModelPackages", "UpdateModelPackage")
     return [
-        Statement("Groups", _of("sagemaker", ("CreateModelPackageGroup", "DescribeModelPackageGroup", "AddTags")), groups),
+        Statement("FindGroups", ("sagemaker:ListModelPackageGroups",), ["*"]),
+        Statement("Groups", _of("sagemaker", ("CreateModelPackageGroup", "AddTags")), groups),
         Statement("Packages", _of("sagemaker", (*one, "AddTags")), [*groups, *packages]),
     ]
 
@@ -222,12 +236,12 @@ def _reading(what: str, place: Place, where: tuple[str, str]) -> list[Statement]
     ]
 
 
-def _key_use(place: Place, grants: bool) -> list[Statement]:
+def _key_use(place: Place, grants: bool = False, names: Sequence[str] = ("Decrypt", "GenerateDataKey", "DescribeKey")) -> list[Statement]:
     """The key of volumes, captures and model files; a grant is what SageMaker encrypts the instances' volumes with."""
     if place.kms_key is None:
         return []
     alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": place.kms_alias}} if place.kms_alias else {}
-    use = Statement("Key", ("kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"), [place.kms_key], alias or None)
+    use = Statement("Key", _of("kms", names), [place.kms_key], alias or None)
     grant = Statement("Grant", ("kms:CreateGrant",), [place.kms_key], {**alias, "Bool": {"kms:GrantIsForAWSResource": "true"}})
     return [use, grant] if grants else [use]
 

@@ -18,6 +18,7 @@ PLACE = Place(
     files=("${Bucket}", "models/"),
     captures=("${Bucket}", "captures/"),
     kms_key="${Key.Arn}",
+    mirrored=True,
 )
 DESCRIPTION = (
     "Headgate on SageMaker, one region: bucket, key, registry, the endpoints' role and one role for each flow. "

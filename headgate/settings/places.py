@@ -53,6 +53,6 @@ class SageMakerRegion(Section):
     data_capture_percent: int = Field(100, ge=1, le=100, description="of the requests; what is not captured is not analysed")
     routing: Literal["blue_green", "rolling"] = Field("blue_green", description="a second fleet, or a few instances at a time")
     max_p99_ms: float = Field(2000, gt=0, le=60000, description="where the champion's own latency gives no limit yet")
-    model_registry: bool = Field(False, description="mirror releases and approvals in SageMaker's Model Registry of this region: docs/aws.md")
+    model_registry: bool = Field(False, description="mirror releases and approvals in SageMaker's own registry: docs/aws.md")
     termination_wait_s: int = Field(300, ge=0, le=3600, description="the old fleet stays so long after all traffic left it")
     ready_s: float = Field(3600, gt=0, le=28800, description="an endpoint must be in service within that time")

@@ -1,18 +1,26 @@
 """IAM policies of the flows on SageMaker: only what is listed, on named resources, in words that AWS has."""
 
 import json
+import re
+from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore import xform_name
 from cfnlint.data import AdditionalSpecs
 from cfnlint.helpers import load_resource
 
+import deployments
+from deployments.sagemaker_objects import named
+from deployments.sagemaker_plan import OWN, alarm_names
 from deployments.sagemaker_policies import ANYWHERE, FLOWS, NAMESPACE, Place, place_of, policy
 from headgate.errors import NotFound
 from headgate.settings import SageMakerRegion
 
+ROOM = Path(deployments.__file__).parent
 # Rights that are not named like a request: https://docs.aws.amazon.com/service-authorization/
 NOT_REQUESTS = {
     "s3:ListBucket": ("s3", "ListObjectsV2"),
@@ -28,6 +36,7 @@ REGION = SageMakerRegion(
     kms_key="arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     subnets=("subnet-1",),
     security_groups=("sg-1",),
+    model_registry=True,
 )
 
 
@@ -109,14 +118,16 @@ def fits(arn: str, form: str) -> bool:
 
 def test_each_flow_may_do_what_it_does_and_no_more(place: Place) -> None:
     may = {flow: allowed(flow, place) for flow in FLOWS}
-    assert may["train_candidate"] < may["release_candidate"]
-    assert may["release_candidate"] - may["train_candidate"] == {
-        "cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms", "cloudwatch:TagResource",
-        "cloudwatch:GetMetricData", "cloudwatch:PutMetricData",
-    }  # fmt: skip
+    pushes = {"BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage"}
+    pulls = {"GetAuthorizationToken", "BatchGetImage", "DescribeImages", "GetDownloadUrlForLayer"}
+    assert may["train_candidate"] - may["release_candidate"] == {f"ecr:{name}" for name in pushes | pulls}
+    assert may["release_candidate"] < may["train_candidate"]
+    registry = {"CreateModelPackageGroup", "ListModelPackageGroups"}
+    registry |= {"CreateModelPackage", "DescribeModelPackage", "ListModelPackages", "UpdateModelPackage"}
+    assert may["release_candidate"] - may["rollback_release"] == {f"sagemaker:{name}" for name in registry}
     assert may["rollback_release"] < may["release_candidate"]
-    assert not {action for action in may["rollback_release"] if action.startswith(("ecr:", "sagemaker:CreateModelPackage"))}
-    assert {action for action in may["watch_production"] if not action.partition(":")[2].startswith(("Describe", "Get", "List"))} == {
+    reads = ("Describe", "Get", "List", "Decrypt")
+    assert {action for action in may["watch_production"] if not action.partition(":")[2].startswith(reads)} == {
         "cloudwatch:PutMetricData", "s3:PutObject", "s3:AbortMultipartUpload",
     }  # fmt: skip
     assert not {action for action in may["endpoint"] if action.startswith(("sagemaker:", "iam:"))}
@@ -132,7 +143,8 @@ def test_it_names_the_models_the_bucket_and_the_repository_of_the_place(place: P
         "arn:aws:sagemaker:us-east-1:123456789012:model/triage-*",
     ]
     assert found["Alarms"]["Resource"][0] == "arn:aws:cloudwatch:us-east-1:123456789012:alarm:headgate-replies-*"
-    assert found["Push"]["Resource"] == ["arn:aws:ecr:us-east-1:123456789012:repository/replies"]
+    train = {statement["Sid"]: statement for statement in statements("train_candidate", place)}
+    assert train["Push"]["Resource"] == ["arn:aws:ecr:us-east-1:123456789012:repository/replies"]
     assert found["WriteModel"]["Resource"] == ["arn:aws:s3:::acme-models/headgate/*"]
     assert found["ListModel"]["Condition"] == {"StringLike": {"s3:prefix": ["headgate/*"]}}
     assert found["ReadCaptures"]["Resource"] == ["arn:aws:s3:::acme-captures/*"]
@@ -149,11 +161,11 @@ def test_it_names_the_models_the_bucket_and_the_repository_of_the_place(place: P
 
 
 def test_what_a_place_has_not_is_not_allowed() -> None:
-    without = {"kms_key": None, "models": None, "subnets": (), "security_groups": ()}
+    without = {"model_registry": False, "kms_key": None, "models": None, "subnets": (), "security_groups": ()}
     bare = place_of(REGION.model_copy(update=without), ["replies"], "/var/lake")
     for flow in FLOWS:
         told = json.dumps(policy(flow, bare))
-        assert not [word for word in ("kms:", "ec2:", "acme-lake", "acme-models") if word in told]
+        assert not [word for word in ("kms:", "ec2:", "ModelPackage", "acme-lake", "acme-models") if word in told]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +203,41 @@ def test_other_partitions_keep_their_names() -> None:
 @pytest.mark.parametrize("flow", FLOWS)
 def test_a_policy_fits_into_a_managed_policy(flow: str, place: Place) -> None:
     assert len(json.dumps(policy(flow, place), separators=(",", ":"))) <= 6144
+
+
+# Requests whose right has another name, or needs none.
+RIGHTS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:HeadObject": "s3:GetObject", "sts:GetCallerIdentity": None}
+
+
+def requests_of_the_target() -> set[str]:
+    """Every request of AWS whose boto3 name stands in the code of the SageMaker target."""
+    names = {}
+    for service in ("sagemaker", "sagemaker-runtime", "s3", "ecr", "cloudwatch", "sts"):
+        names |= {xform_name(name): f"{service.partition('-')[0]}:{name}" for name in operations(service)}
+    code = [
+        file.read_text(encoding="utf-8")
+        for file in ROOM.glob("sagemaker*.py")
+        if file.name not in ("sagemaker_policies.py", "sagemaker_template.py")
+    ]
+    return {names[word] for text in code for word in re.findall(r"[a-z]+_[a-z0-9_]+", text) if word in names}
+
+
+def test_whatever_the_target_asks_of_aws_is_allowed_to_the_flow_that_releases(place: Place) -> None:
+    asked = requests_of_the_target()
+    assert {"sagemaker:UpdateEndpoint", "cloudwatch:PutMetricAlarm", "sagemaker:InvokeEndpoint"} <= asked
+    needed = {RIGHTS.get(request, request) for request in asked} - {None}
+    assert needed - allowed("release_candidate", place) - {request for request in needed if str(request).startswith("ecr:")} == set()
+    assert {request for request in needed if str(request).startswith("ecr:")} <= allowed("train_candidate", place)
+
+
+def test_what_the_target_names_is_what_the_policies_name(place: Place) -> None:
+    assert NAMESPACE == OWN
+    found = {statement["Sid"]: statement for statement in statements("release_candidate", place)}
+    for alarm in alarm_names(named("replies-production", {"a": 1})):
+        arn = f"arn:aws:cloudwatch:us-east-1:123456789012:alarm:{alarm}"
+        assert any(fnmatchcase(arn, pattern) for pattern in found["Alarms"]["Resource"]), alarm
+    model = f"arn:aws:sagemaker:us-east-1:123456789012:model/{named('replies-production', {'a': 1})}"
+    assert fnmatchcase(model, found["Models"]["Resource"][0])
 
 
 def test_an_unknown_flow_is_told(place: Place) -> None:
