@@ -135,7 +135,8 @@ class ClusterServers:
     def _not_ready(self, revision: Revision, pods: list[Manifest], why: str, wanted: int, stays: bool) -> str:
         """All that the cluster knows about it."""
         names = [self.workload(revision).name, *(str(pod["metadata"]["name"]) for pod in pods)]
-        warnings = [f"{one['reason']}: {one['message']}" for one in self.cluster.events(names) if one.get("type") == "Warning"]
+        about = [one for one in self.cluster.events(names) if one["involvedObject"].get("kind") != "HorizontalPodAutoscaler"]  # its namesake
+        warnings = [f"{one['reason']}: {one['message']}" for one in about if one.get("type") == "Warning"]
         said = [line for name in names[1:] for line in (self.cluster.log_tail(name) or self.cluster.log_tail(name, previous=True))]
         parts = [("pods", reasons(pods)), ("events", list(dict.fromkeys(warnings))[-5:]), ("last lines", said[-10:])]
         told = "".join(f"\n{name}:" + "".join(f"\n  {line}" for line in lines) for name, lines in parts if lines)

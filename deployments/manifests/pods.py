@@ -77,6 +77,7 @@ def deployment(workload: Workload) -> Manifest:
         "spec": {
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": 120,
+            "minReadySeconds": workload.arrive_s,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": workload.selector},
             "template": pod(workload),

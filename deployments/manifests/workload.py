@@ -67,6 +67,7 @@ class Workload(Record):
     replicas: Replicas = Replicas()
     resources: Resources = Resources()
     drain_s: int = Field(30, ge=1, le=600, description="the server answers what is under way for so long after SIGTERM")
+    arrive_s: int = Field(3, ge=0, le=60, description="after a pod is ready, until every proxy has heard that it is there")
     leave_s: int = Field(5, ge=0, le=60, description="before SIGTERM, until every proxy has heard that the pod is going")
     callers: tuple[DnsLabel, ...] = Field((), description="namespaces that may reach the port; empty: all of the cluster")
 

@@ -170,7 +170,7 @@ def target_without_gateway(make_target: Callable[..., KubernetesTarget], namespa
 
 
 def _cleared(target: KubernetesTarget, namespace: str) -> None:
-    kubectl("delete", "deployments", "--all", "-n", namespace)
+    kubectl("delete", "deployments,replicasets", "--all", "-n", namespace)
     kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force")
     target.delete(ENDPOINT)
 

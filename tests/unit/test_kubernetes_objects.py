@@ -134,6 +134,10 @@ def test_the_server_is_told_by_arguments_what_the_release_says() -> None:
     assert container["envFrom"] == [{"configMapRef": {"name": of_kind(found, "ConfigMap")["metadata"]["name"]}}]
 
 
+def test_a_pod_is_counted_on_once_the_proxies_had_time_to_hear_of_it() -> None:
+    assert of_kind(objects(workload(arrive_s=4)), "Deployment")["spec"]["minReadySeconds"] == 4
+
+
 def test_a_pod_has_time_to_leave_and_to_drain_before_it_is_killed() -> None:
     spec = of_kind(objects(workload(leave_s=7, drain_s=40)), "Deployment")["spec"]["template"]["spec"]
     assert spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1] == "import time; time.sleep(7)"
