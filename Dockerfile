@@ -5,7 +5,7 @@
 #   docker run --rm --read-only --cap-drop=ALL -p 8080:8080 replies --release 3f9a1c
 #
 # BUNDLE is a path in the build context; the bundle's own folder is a context too: docker build -f Dockerfile out/bundle
-# RUNTIME_USER=root makes the variant that SageMaker wants.
+# RUNTIME_USER=root makes the variant that SageMaker wants; `serve` is how it starts it (docs/aws.md).
 # A private package index: --secret id=pip,src=pip.conf; its certificate: --secret id=ca,src=ca.pem (kept in no layer).
 # No index at all: --build-context wheelhouse=DIR with the wheels that requirements.txt names.
 # podman and buildah: add --format docker, or HEALTHCHECK is left out.
