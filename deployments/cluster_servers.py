@@ -135,15 +135,15 @@ class ClusterServers:
     def _not_ready(self, revision: Revision, pods: list[Manifest], why: str, wanted: int, stays: bool) -> str:
         """All that the cluster knows about it."""
         names = [self.workload(revision).name, *(str(pod["metadata"]["name"]) for pod in pods)]
-        about = [one for one in self.cluster.events(names) if one["involvedObject"].get("kind") != "HorizontalPodAutoscaler"]  # its namesake
-        warnings = [f"{one['reason']}: {one['message']}" for one in about if one.get("type") == "Warning"]
+        told = [one for one in self.cluster.events(names) if one["involvedObject"].get("kind") != "HorizontalPodAutoscaler"]
+        warnings = [f"{one['reason']}: {one['message']}" for one in told if one.get("type") == "Warning"]
         said = [line for name in names[1:] for line in (self.cluster.log_tail(name) or self.cluster.log_tail(name, previous=True))]
         parts = [("pods", reasons(pods)), ("events", list(dict.fromkeys(warnings))[-5:]), ("last lines", said[-10:])]
-        told = "".join(f"\n{name}:" + "".join(f"\n  {line}" for line in lines) for name, lines in parts if lines)
+        all_of_it = "".join(f"\n{name}:" + "".join(f"\n  {line}" for line in lines) for name, lines in parts if lines)
         left = "it serves as before, and stays" if stays else "it is removed, nothing else was changed"
         old = f"; {found}" if (found := too_old(said)) else ""
         begun = f"release {revision.release} did not become ready at endpoint {self.endpoint}: {why}{old}"
-        return f"{begun} ({self.available(revision)} of {wanted} pods are ready); {left}.{told}"
+        return f"{begun} ({self.available(revision)} of {wanted} pods are ready); {left}.{all_of_it}"
 
     def _floor(self, revision: Revision) -> int:
         """How many pods its autoscaler leaves it; 0 where it has none."""
