@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headgate.errors import BadInput, Refused, Unavailable
@@ -29,15 +29,17 @@ NOT_FETCHED = (
 )
 
 
-def build_and_push(bundle: Path, repository: str, options: Sequence[str] = (), insecure: bool = False) -> str:
+def build_and_push(
+    bundle: Path, repository: str, options: Sequence[str] = (), insecure: bool = False, login: Mapping[str, str] | None = None
+) -> str:
     """Build the image of a bundle and push it; returns repository@sha256:... . Repeating it pushes the same layers, which costs little.
 
     options: for the build, as Docker and buildah both understand them (--build-arg, --secret). insecure: the registry speaks HTTP (buildah
-    alone; Docker's daemon has a list of such registries). Refused without a program that builds, BadInput if it does not build, Unavailable
-    if what it is built from is not fetched, or it is not pushed.
+    alone; Docker's daemon has a list of such registries). login: variables for the push, such as DOCKER_CONFIG. Refused without a program
+    that builds, BadInput if it does not build, Unavailable if what it is built from is not fetched, or it is not pushed.
     """
     found = open_bundle(bundle)
-    name = f"{repository}:bundle-{found.digest[:16]}"
+    name = f"{repository}:{tag_of(found.digest)}"
     given = {"BUNDLE_DIGEST": found.digest, "COMMIT": str(found.provenance.get("commit") or "")}
     arguments = [part for key, value in given.items() for part in ("--build-arg", f"{key}={value}")]
     program = builder()
@@ -46,7 +48,12 @@ def build_and_push(bundle: Path, repository: str, options: Sequence[str] = (), i
     if built.returncode:
         told = f"the image of bundle {found.digest[:12]} was not built; {command[0]} said:\n{_end(built)}"
         raise Unavailable(f"{told}\ntry again once what it fetches from answers") if _not_fetched(built) else BadInput(told)
-    return f"{repository}@{_push(program, name, insecure)}"
+    return f"{repository}@{_push(program, name, insecure, login or {})}"
+
+
+def tag_of(bundle_digest: str) -> str:
+    """The tag of a bundle's image in every repository."""
+    return f"bundle-{bundle_digest[:16]}"
 
 
 def builder() -> str:
@@ -60,11 +67,12 @@ def builder() -> str:
     )
 
 
-def _push(program: str, name: str, insecure: bool) -> str:
+def _push(program: str, name: str, insecure: bool, login: Mapping[str, str]) -> str:
     with tempfile.TemporaryDirectory(prefix="headgate-") as folder:
         told = Path(folder) / "digest"
         tls = ["--tls-verify=false"] if insecure else []
-        pushed = _run(["docker", "push", name] if program == "docker" else ["buildah", "push", *tls, f"--digestfile={told}", name], PUSH_S)
+        command = ["docker", "push", name] if program == "docker" else ["buildah", "push", *tls, f"--digestfile={told}", name]
+        pushed = _run(command, PUSH_S, login)
         if pushed.returncode:
             raise Unavailable(f"{name} was not pushed; log in to its registry, or try again. {program} said:\n{_end(pushed)}")
         return told.read_text().strip() if told.exists() else _pushed_by_docker(name, pushed.stdout)
@@ -78,8 +86,8 @@ def _pushed_by_docker(name: str, said: str) -> str:
     return str(found[-1])
 
 
-def _run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"DOCKER_BUILDKIT": "1"}
+def _run(command: Sequence[str], timeout_s: float, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"DOCKER_BUILDKIT": "1"} | dict(variables or {})
     try:
         return subprocess.run([*command], capture_output=True, text=True, timeout=timeout_s, check=False, env=environment)
     except subprocess.TimeoutExpired as fault:

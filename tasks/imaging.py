@@ -4,7 +4,7 @@ import hashlib
 
 from prefect.logging import get_run_logger
 
-from deployments.images import build_and_push
+from deployments.images import build_and_push, tag_of
 from headgate.errors import Refused
 from headgate.lake import Lake
 from headgate.record import Record
@@ -59,9 +59,25 @@ def _in_repository(lake: Lake, bundle: WrappedBundle, place: Place) -> Pushed:
     key = f"images/{bundle.digest}/{hashlib.sha256(place.repository.encode()).hexdigest()[:16]}.json"
     if (known := lake.get(key)) is None:
         get_run_logger().info("building the image of bundle %s for %s; the first one takes minutes", bundle.digest[:12], place.repository)
-        insecure = isinstance(place, KubernetesNamespace) and place.insecure_registry
-        name = build_and_push(bundle.path, place.repository, place.build_options, insecure)
-        lake.put_if_absent(key, Pushed(repository=place.repository, digest=name.rpartition("@")[2]).to_bytes())
+        digest = _push_to_region(bundle, place) if isinstance(place, SageMakerRegion) else _push_to_cluster(bundle, place)
+        lake.put_if_absent(key, Pushed(repository=place.repository, digest=digest).to_bytes())
         known = lake.get(key)
     assert known is not None
     return Pushed.model_validate_json(known.data)
+
+
+def _push_to_cluster(bundle: WrappedBundle, place: KubernetesNamespace) -> str:
+    name = build_and_push(bundle.path, place.repository, place.build_options, place.insecure_registry)
+    return name.rpartition("@")[2]
+
+
+def _push_to_region(bundle: WrappedBundle, place: SageMakerRegion) -> str:
+    """A tag of ECR can be pushed once: what a killed run pushed is found there."""
+    from deployments.ecr import digest_there, login
+    from deployments.sagemaker_clients import clients_of
+
+    ecr = clients_of(place).ecr
+    if there := digest_there(ecr, place.repository, tag_of(bundle.digest)):
+        return there
+    with login(ecr) as variables:
+        return build_and_push(bundle.path, place.repository, place.build_options, login=variables).rpartition("@")[2]

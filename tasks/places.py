@@ -30,7 +30,11 @@ def target_named(name: str) -> Target:
         from tasks.clusters import cluster_target  # its client takes a while to load
 
         return cluster_target(namespace)
-    known = ", ".join((LOCAL, *sorted(settings.kubernetes)))
+    if region := settings.sagemaker.get(name):
+        from tasks.regions import region_target  # and so does AWS's
+
+        return region_target(region)
+    known = ", ".join((LOCAL, *sorted({**settings.kubernetes, **settings.sagemaker})))
     raise Refused(f"expected a target of {known}, found {name!r}")
 
 

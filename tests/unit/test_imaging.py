@@ -1,19 +1,30 @@
 """Which images a candidate needs, and that a release names one."""
 
+import json
+import logging
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 
 import tasks.imaging
 from headgate.errors import Refused
 from headgate.lake import Lake
-from headgate.settings import KubernetesNamespace, ModelSettings, Rollout, Settings, Stage
+from headgate.settings import KubernetesNamespace, ModelSettings, Rollout, SageMakerRegion, Settings, Stage
 from tasks.imaging import Pushed, _in_repository, agreed, image_places
 from tasks.wrapping import WrappedBundle
 
 EU = KubernetesNamespace(namespace="sales", gateway="infra/public", url="https://eu.example", repository="registry.example/replies")
 US = EU.model_copy(update={"namespace": "sales-us"})
 FAR = EU.model_copy(update={"repository": "far.example/replies"})
+REGION = SageMakerRegion(
+    region="us-east-1",
+    role_arn="arn:aws:iam::123456789012:role/endpoints",
+    repository="123456789012.dkr.ecr.us-east-1.amazonaws.com/replies",
+    captures="s3://bucket/captures",
+)
+MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []})
 BUNDLE = WrappedBundle(path=Path("bundle"), digest="b" * 64)
 
 
@@ -41,6 +52,18 @@ def test_repositories_that_hold_different_images_of_a_bundle_are_refused() -> No
     )
 
 
+def test_what_a_killed_run_pushed_to_ecr_is_found_there_and_not_pushed_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.imaging, "build_and_push", lambda *_, **__: pytest.fail("pushed again"))
+    monkeypatch.setattr(tasks.imaging, "get_run_logger", lambda: logging.getLogger("test"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        ecr = boto3.client("ecr", region_name="us-east-1")
+        ecr.create_repository(repositoryName="replies", imageTagMutability="IMMUTABLE")
+        put = ecr.put_image(repositoryName="replies", imageManifest=MANIFEST, imageTag=f"bundle-{'b' * 16}")["image"]
+        assert _in_repository(lake, BUNDLE, REGION).digest == put["imageId"]["imageDigest"]
+
+
 def test_an_image_that_was_pushed_before_is_not_built_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
 
@@ -49,7 +72,7 @@ def test_an_image_that_was_pushed_before_is_not_built_again(lake: Lake, monkeypa
         return f"{repository}@sha256:{len(built)}"
 
     monkeypatch.setattr(tasks.imaging, "build_and_push", build)
-    monkeypatch.setattr(tasks.imaging, "get_run_logger", lambda: __import__("logging").getLogger("test"))
+    monkeypatch.setattr(tasks.imaging, "get_run_logger", lambda: logging.getLogger("test"))
     first, again, far = (_in_repository(lake, BUNDLE, place) for place in (EU, US, FAR))
     assert built == [EU.repository, FAR.repository]
     assert first == again == Pushed(repository=EU.repository, digest="sha256:1")
