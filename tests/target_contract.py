@@ -32,8 +32,6 @@ class TargetContract(OnTheGround):
         ground.deploy(revision)
         ground.target.promote(ground.endpoint, revision.release)
 
-    # deploy and status
-
     def test_an_unknown_endpoint_has_a_status_that_says_so(self, nothing: Ground) -> None:
         status = nothing.status
         assert status == nothing.status
@@ -50,11 +48,11 @@ class TargetContract(OnTheGround):
         ids=["invoke", "running", "rollback"],
     )
     def test_a_call_that_needs_an_endpoint_names_the_one_that_is_not_there(
-        self, nothing: Ground, call: Callable[[Target, str], object]
+        self, ground: Ground, call: Callable[[Target, str], object]
     ) -> None:
-        with pytest.raises(NotFound, match=rf"^no endpoint {nothing.endpoint}\b"):
-            call(nothing.target, nothing.endpoint)
-        assert releases(nothing.status) == (None, None, None)
+        with pytest.raises(NotFound, match=rf"^no endpoint {ground.absent}\b"):
+            call(ground.target, ground.absent)
+        assert ground.target.status(ground.absent).champion is None
 
     def test_an_endpoints_first_revision_becomes_its_champion_and_answers(self, nothing: Ground) -> None:
         first = nothing.revisions.first
@@ -85,8 +83,6 @@ class TargetContract(OnTheGround):
         assert releases(beside.deploy(third))[:2] == (first.release, third.release)
         assert second.release not in beside.servers()
 
-    # invoke and running
-
     def test_a_request_is_answered_by_the_cohort_that_it_names(self, alone: Ground) -> None:
         assert alone.answered_by(cohort="champion") == alone.revisions.first.release
         before = alone.status
@@ -101,8 +97,6 @@ class TargetContract(OnTheGround):
         assert found == alone.target.running(alone.endpoint, "champion")
         with pytest.raises(NotFound, match=rf"^endpoint {alone.endpoint} has no challenger\b"):
             alone.target.running(alone.endpoint, "challenger")
-
-    # rollback
 
     def test_a_rollback_drops_the_challenger_and_may_be_repeated(self, beside: Ground) -> None:
         first = beside.revisions.first
@@ -123,8 +117,6 @@ class TargetContract(OnTheGround):
         assert alone.answered_by() == first.release
         assert alone.servers() == {first.release}
 
-    # delete
-
     def test_to_delete_forgets_everything_and_may_be_repeated(self, beside: Ground) -> None:
         target, endpoint, first = beside.target, beside.endpoint, beside.revisions.first
         target.delete(endpoint)
@@ -134,7 +126,17 @@ class TargetContract(OnTheGround):
             target.invoke(endpoint, BODY)
         assert releases(beside.deploy(first)) == (first.release, None, None)
 
-    # signatures
+    def test_with_a_public_key_a_rollback_takes_what_ran_here_before_and_nothing_else_unsigned(
+        self, fresh: Ground, make_target: MakeTarget, tmp_path: Path
+    ) -> None:
+        first, second, _ = fresh.revisions
+        careful = make_target(public_key=key_pair(tmp_path, "release")[1])
+        before = fresh.status
+        with pytest.raises(Refused, match=r"^bundle [0-9a-f]{12}: expected a signature by .*, found none"):
+            careful.rollback(fresh.endpoint, to=signed(second, None))
+        assert fresh.status == before
+        self.crown(fresh, second)
+        assert releases(careful.rollback(fresh.endpoint, to=signed(first, None)))[0] == first.release
 
     def test_with_a_public_key_only_what_is_signed_with_it_is_deployed(
         self, alone: Ground, make_target: MakeTarget, tmp_path: Path
@@ -150,18 +152,6 @@ class TargetContract(OnTheGround):
             assert alone.status == before
         assert releases(careful.deploy(alone.endpoint, signed(second, key)))[1] == second.release
 
-    def test_with_a_public_key_a_rollback_takes_what_ran_here_before_and_nothing_else_unsigned(
-        self, nothing: Ground, make_target: MakeTarget, tmp_path: Path
-    ) -> None:
-        first, second, _ = nothing.revisions
-        careful = make_target(public_key=key_pair(tmp_path, "release")[1])
-        before = nothing.deploy(first)
-        with pytest.raises(Refused, match=r"^bundle [0-9a-f]{12}: expected a signature by .*, found none"):
-            careful.rollback(nothing.endpoint, to=signed(second, None))
-        assert nothing.status == before
-        self.crown(nothing, second)
-        assert releases(careful.rollback(nothing.endpoint, to=signed(first, None)))[0] == first.release
-
 
 class StepwiseContract(TargetContract):
     """What holds where a challenger has servers of its own from the start, and its share is set from outside."""
@@ -171,9 +161,9 @@ class StepwiseContract(TargetContract):
         [lambda target, endpoint: target.set_split(endpoint, Split()), lambda target, endpoint: target.promote(endpoint, "none")],
         ids=["set_split", "promote"],
     )
-    def test_a_change_of_traffic_names_the_endpoint_that_is_not_there(self, nothing: Ground, call: Callable[[Target, str], object]) -> None:
-        with pytest.raises(NotFound, match=rf"^no endpoint {nothing.endpoint}\b"):
-            call(nothing.target, nothing.endpoint)
+    def test_a_change_of_traffic_names_the_endpoint_that_is_not_there(self, ground: Ground, call: Callable[[Target, str], object]) -> None:
+        with pytest.raises(NotFound, match=rf"^no endpoint {ground.absent}\b"):
+            call(ground.target, ground.absent)
 
     def test_a_challenger_has_servers_of_its_own_that_answer_who_names_it(self, beside: Ground) -> None:
         first, second, _ = beside.revisions
@@ -182,7 +172,66 @@ class StepwiseContract(TargetContract):
         found = beside.target.running(beside.endpoint, "challenger")
         assert (found.release, found.bundle_digest, found.model) == what(second)
 
-    # a revision that does not start
+    def test_the_parts_of_a_split_add_up(self) -> None:
+        with pytest.raises(ValueError, match=r"expected champion \+ challenger = 100 percent, found 60 \+ 30"):
+            Split(champion=60, challenger=30)
+
+    def test_a_split_shares_requests_out_and_may_be_repeated(self, beside: Ground) -> None:
+        first, second, _ = beside.revisions
+        for percent, answering in [(100, {second.release}), (50, {first.release, second.release}), (0, {first.release})]:
+            status = beside.share(percent)
+            assert status.split == Split(champion=100 - percent, challenger=percent)
+            assert beside.share(percent) == status == beside.status
+            assert {beside.answered_by() for _ in range(40)} == answering
+
+    def test_to_deploy_the_challenger_again_leaves_it_its_share(self, beside: Ground) -> None:
+        before = beside.share(30)
+        assert beside.deploy(beside.revisions.second) == before
+
+    def test_nobody_gets_an_answer_of_a_shadow(self, beside: Ground) -> None:
+        assert beside.share(0, shadow=100).split == Split(shadow=100)
+        assert {beside.answered_by() for _ in range(10)} == {beside.revisions.first.release}
+
+    def test_only_the_challenger_that_is_there_is_promoted(self, beside: Ground) -> None:
+        before, second = beside.status, beside.revisions.second
+        with pytest.raises(Stale) as stale:
+            beside.target.promote(beside.endpoint, "another")
+        told = f"endpoint {beside.endpoint}: expected another as the challenger, found {second.release}; deploy it again"
+        assert str(stale.value) == told
+        assert beside.status == before
+
+    def test_a_promotion_gives_the_challenger_all_traffic_and_may_be_repeated(self, beside: Ground) -> None:
+        first, second, _ = beside.revisions
+        beside.share(40)
+        status = beside.target.promote(beside.endpoint, second.release)
+        assert (releases(status), status.split, status.ready) == ((second.release, None, first.release), Split(), True)
+        assert beside.target.promote(beside.endpoint, second.release) == status == beside.status
+        assert {beside.answered_by() for _ in range(20)} == {second.release}
+        assert beside.target.running(beside.endpoint, "champion").release == second.release
+        assert beside.servers() == {second.release}
+
+    def test_a_rollback_takes_the_challengers_share_back(self, beside: Ground) -> None:
+        first = beside.revisions.first
+        beside.share(60)
+        status = beside.target.rollback(beside.endpoint)
+        assert (releases(status)[:2], status.split) == ((first.release, None), Split())
+        assert {beside.answered_by() for _ in range(20)} == {first.release}
+
+    def test_a_split_needs_a_challenger(self, alone: Ground) -> None:
+        before = alone.status
+        with pytest.raises(Refused, match=rf"^endpoint {alone.endpoint}: expected a challenger to give traffic to, found none"):
+            alone.share(10)
+        with pytest.raises(Refused, match=rf"^endpoint {alone.endpoint}: expected a challenger to give traffic to, found none"):
+            alone.share(0, shadow=10)
+        assert alone.status == before
+        assert alone.share(0) == before, "all to the champion is what is there"
+
+    def test_without_a_challenger_nothing_is_promoted(self, alone: Ground) -> None:
+        before, second = alone.status, alone.revisions.second
+        with pytest.raises(Stale) as stale:
+            alone.target.promote(alone.endpoint, second.release)
+        assert str(stale.value) == f"endpoint {alone.endpoint}: expected {second.release} as the challenger, found none; deploy it again"
+        assert alone.status == before
 
     def test_a_revision_that_does_not_start_is_refused_and_everybody_else_goes_on(self, beside: Ground) -> None:
         faulty, before = beside.revisions.faulty, beside.status
@@ -196,14 +245,6 @@ class StepwiseContract(TargetContract):
         assert beside.servers() == {before.champion.release, before.challenger.release}
         assert beside.answered_by() == before.champion.release
 
-    def test_a_first_revision_that_does_not_start_leaves_no_endpoint(self, nothing: Ground) -> None:
-        faulty = nothing.revisions.faulty
-        with pytest.raises(Refused, match=rf"^release {faulty.release} did not become ready at endpoint {nothing.endpoint}: "):
-            nothing.deploy(faulty)
-        assert (releases(nothing.status), nothing.status.ready, nothing.servers()) == ((None, None, None), False, set())
-        with pytest.raises(NotFound, match=rf"^no endpoint {nothing.endpoint}\b"):
-            nothing.answered_by()
-
     def test_a_rollback_to_a_revision_that_does_not_start_is_refused_and_everybody_else_goes_on(self, beside: Ground) -> None:
         faulty, before = beside.revisions.faulty, beside.status
         with pytest.raises(Refused, match=rf"^release {faulty.release} did not become ready at endpoint {beside.endpoint}: "):
@@ -211,70 +252,13 @@ class StepwiseContract(TargetContract):
         assert beside.status == before
         assert beside.answered_by() == before.champion.release
 
-    # splits
-
-    def test_a_split_shares_requests_out_and_may_be_repeated(self, beside: Ground) -> None:
-        first, second, _ = beside.revisions
-        for percent, answering in [(100, {second.release}), (50, {first.release, second.release}), (0, {first.release})]:
-            status = beside.share(percent)
-            assert status.split == Split(champion=100 - percent, challenger=percent)
-            assert beside.share(percent) == status == beside.status
-            assert {beside.answered_by() for _ in range(40)} == answering
-
-    def test_a_split_needs_a_challenger(self, alone: Ground) -> None:
-        before = alone.status
-        with pytest.raises(Refused, match=rf"^endpoint {alone.endpoint}: expected a challenger to give traffic to, found none"):
-            alone.share(10)
-        with pytest.raises(Refused, match=rf"^endpoint {alone.endpoint}: expected a challenger to give traffic to, found none"):
-            alone.share(0, shadow=10)
-        assert alone.status == before
-        assert alone.share(0) == before, "all to the champion is what is there"
-
-    def test_the_parts_of_a_split_add_up(self) -> None:
-        with pytest.raises(ValueError, match=r"expected champion \+ challenger = 100 percent, found 60 \+ 30"):
-            Split(champion=60, challenger=30)
-
-    def test_to_deploy_the_challenger_again_leaves_it_its_share(self, beside: Ground) -> None:
-        before = beside.share(30)
-        assert beside.deploy(beside.revisions.second) == before
-
-    def test_nobody_gets_an_answer_of_a_shadow(self, beside: Ground) -> None:
-        assert beside.share(0, shadow=100).split == Split(shadow=100)
-        assert {beside.answered_by() for _ in range(10)} == {beside.revisions.first.release}
-
-    def test_a_rollback_takes_the_challengers_share_back(self, beside: Ground) -> None:
-        first = beside.revisions.first
-        beside.share(60)
-        status = beside.target.rollback(beside.endpoint)
-        assert (releases(status)[:2], status.split) == ((first.release, None), Split())
-        assert {beside.answered_by() for _ in range(20)} == {first.release}
-
-    # promote
-
-    def test_a_promotion_gives_the_challenger_all_traffic_and_may_be_repeated(self, beside: Ground) -> None:
-        first, second, _ = beside.revisions
-        beside.share(40)
-        status = beside.target.promote(beside.endpoint, second.release)
-        assert (releases(status), status.split, status.ready) == ((second.release, None, first.release), Split(), True)
-        assert beside.target.promote(beside.endpoint, second.release) == status == beside.status
-        assert {beside.answered_by() for _ in range(20)} == {second.release}
-        assert beside.target.running(beside.endpoint, "champion").release == second.release
-        assert beside.servers() == {second.release}
-
-    def test_only_the_challenger_that_is_there_is_promoted(self, beside: Ground) -> None:
-        before, second = beside.status, beside.revisions.second
-        with pytest.raises(Stale) as stale:
-            beside.target.promote(beside.endpoint, "another")
-        told = f"endpoint {beside.endpoint}: expected another as the challenger, found {second.release}; deploy it again"
-        assert str(stale.value) == told
-        assert beside.status == before
-
-    def test_without_a_challenger_nothing_is_promoted(self, alone: Ground) -> None:
-        before, second = alone.status, alone.revisions.second
-        with pytest.raises(Stale) as stale:
-            alone.target.promote(alone.endpoint, second.release)
-        assert str(stale.value) == f"endpoint {alone.endpoint}: expected {second.release} as the challenger, found none; deploy it again"
-        assert alone.status == before
+    def test_a_first_revision_that_does_not_start_leaves_no_endpoint(self, nothing: Ground) -> None:
+        faulty = nothing.revisions.faulty
+        with pytest.raises(Refused, match=rf"^release {faulty.release} did not become ready at endpoint {nothing.endpoint}: "):
+            nothing.deploy(faulty)
+        assert (releases(nothing.status), nothing.status.ready, nothing.servers()) == ((None, None, None), False, set())
+        with pytest.raises(NotFound, match=rf"^no endpoint {nothing.endpoint}\b"):
+            nothing.answered_by()
 
 
 class TrafficContract(TargetContract):
@@ -289,9 +273,18 @@ class TrafficContract(TargetContract):
         ],
         ids=["observe", "answers", "mirrored"],
     )
-    def test_a_look_names_the_endpoint_that_is_not_there(self, nothing: Ground, call: Callable[[Target, str], object]) -> None:
-        with pytest.raises(NotFound, match=rf"^no endpoint {nothing.endpoint}\b"):
-            call(nothing.target, nothing.endpoint)
+    def test_a_look_names_the_endpoint_that_is_not_there(self, ground: Ground, call: Callable[[Target, str], object]) -> None:
+        with pytest.raises(NotFound, match=rf"^no endpoint {ground.absent}\b"):
+            call(ground.target, ground.absent)
+
+    def test_an_observation_tells_of_corrections_where_they_are_asked_for(self, alone: Ground) -> None:
+        alone.answered_by()
+        [found] = alone.target.observe(alone.endpoint, HOUR_S, correction_wait_s=30)
+        assert found.corrections is not None
+        assert (found.corrections.wait_s, found.corrections.corrected, found.corrections.confirmed) == (30, 0, 0)
+
+    def test_without_a_challenger_nothing_is_mirrored(self, alone: Ground) -> None:
+        assert alone.target.mirrored(alone.endpoint, HOUR_S).pairs == ()
 
     def test_an_observation_counts_what_each_cohort_answered(self, beside: Ground) -> None:
         before = seen(beside)
@@ -306,12 +299,6 @@ class TrafficContract(TargetContract):
         assert timed == {"champion": 3, "challenger": 2}
         assert [found.corrections for found in after.values()] == [None, None], "nobody asked for them"
         assert {cohort: found.requests for cohort, found in seen(beside).items()} == {c: f.requests for c, f in after.items()}
-
-    def test_an_observation_tells_of_corrections_where_they_are_asked_for(self, alone: Ground) -> None:
-        alone.answered_by()
-        [found] = alone.target.observe(alone.endpoint, HOUR_S, correction_wait_s=30)
-        assert found.corrections is not None
-        assert (found.corrections.wait_s, found.corrections.corrected, found.corrections.confirmed) == (30, 0, 0)
 
     def test_answers_are_those_of_a_while_with_the_cohort_that_gave_them(self, beside: Ground) -> None:
         beside.answered_by(cohort="champion")
@@ -328,17 +315,14 @@ class TrafficContract(TargetContract):
         assert cohorts(since) == []
 
     def test_a_mirrored_request_is_seen_with_both_answers(self, beside: Ground) -> None:
-        second = beside.revisions.second.release
         beside.share(0, shadow=100)
         before = len(beside.target.mirrored(beside.endpoint, HOUR_S).pairs)
         for _ in range(5):
             beside.answered_by()
         until(lambda: len(beside.target.mirrored(beside.endpoint, HOUR_S).pairs) >= before + 5)
-        assert len(beside.target.mirrored(beside.endpoint, HOUR_S).pairs) == before + 5
-        assert beside.status.challenger.release == second
-
-    def test_without_a_challenger_nothing_is_mirrored(self, alone: Ground) -> None:
-        assert alone.target.mirrored(alone.endpoint, HOUR_S).pairs == ()
+        pairs = beside.target.mirrored(beside.endpoint, HOUR_S).pairs
+        assert len(pairs) == before + 5
+        assert all(pair.champion.prediction_id != pair.challenger.prediction_id for pair in pairs)
 
 
 def key_pair(folder: Path, name: str) -> tuple[Path, Path]:

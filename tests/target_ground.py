@@ -46,6 +46,11 @@ class Ground:
     traffic: Traffic
 
     @property
+    def absent(self) -> str:
+        """The name of an endpoint that is not there."""
+        return f"{self.endpoint}-absent"
+
+    @property
     def status(self) -> EndpointStatus:
         return self.target.status(self.endpoint)
 
@@ -109,6 +114,14 @@ class OnTheGround:
 
     @pytest.fixture
     def alone(self, ground: Ground) -> Ground:
+        ground.alone()
+        return ground
+
+    @pytest.fixture
+    def fresh(self, ground: Ground) -> Ground:
+        """As `alone`, and nothing served here before."""
+        if ground.status.previous:
+            ground.target.delete(ground.endpoint)
         ground.alone()
         return ground
 
