@@ -132,9 +132,9 @@ class SageMakerTarget:
         """How far the release is on its way to all traffic, by SageMaker's own word; changes nothing."""
         if (now := self.states.now(endpoint)) is None:
             return Progress(reason=f"no endpoint {endpoint}")
-        champion = self.states.revision(now.config.cast.champion).release
         if now.broken:
             return Progress(state="failed", reason=f"{now.status}: {now.reason}".rstrip(": "))
+        champion = self.states.revision(now.config.cast.champion).release
         if now.status == "RollingBack":
             return Progress(state="going_back", reason=self._why_back(now))
         if now.moving:
@@ -350,7 +350,7 @@ class SageMakerTarget:
     def _update(self, endpoint: str, config: str, deployment: Request | None) -> None:
         """Once; an update that is under way to the same configuration is this one."""
         now = self._known(endpoint)
-        if now.config.name == config and not now.moving:
+        if now.config.name == config and not (now.moving or now.broken):
             return
         if now.pending and now.pending.name == config:
             return

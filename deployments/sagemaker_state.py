@@ -27,6 +27,9 @@ class Config(NamedTuple):
     captured_percent: int
 
 
+NOTHING = Config("", Cast(champion=""), "", 0)  # of an endpoint that never came into service
+
+
 class Fleet(NamedTuple):
     """Servers that answer, or answered, as one cohort."""
 
@@ -92,7 +95,8 @@ class States:
         if marks.get(OWNER) != "headgate":
             raise Refused(f"endpoint {endpoint}: expected Headgate's tag {OWNER}, found none; somebody else made it: rename or delete it")
         pending = (described.get("PendingDeploymentSummary") or {}).get("EndpointConfigName")
-        current = self.config(described["EndpointConfigName"])
+        name = described.get("EndpointConfigName") or pending
+        current = self.config(name) if name else NOTHING
         return Now(described, marks, current, self.config(pending) if pending and pending != current.name else None)
 
     def tags(self, arn: str) -> dict[str, str]:
@@ -121,6 +125,8 @@ class States:
 
     def layout(self, now: Now) -> Layout:
         """Who is champion, challenger and previous, and how requests are shared out."""
+        if now.config == NOTHING:
+            return Layout()
         cast, previous = now.config.cast, self.before(now)
         challenger = _challenger(now)
         return Layout(
@@ -140,6 +146,8 @@ class States:
     def fleets(self, now: Now) -> list[Fleet]:
         """Who answers now, by cohort; and `previous`, who answered before the last change of champions."""
         cast = now.config.cast
+        if now.config == NOTHING:
+            return []
         found = [("champion", now.config, CHAMPION, cast.champion)]
         if now.pending and now.pending.cast.champion != cast.champion:
             found.append(("challenger", now.pending, CHAMPION, now.pending.cast.champion))

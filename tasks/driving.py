@@ -50,12 +50,14 @@ def look(target: Target, endpoint: str, stage: Stage, release: str, past: Sequen
     status = target.status(endpoint)
     done = [step for step in past if step.phase == "outcome"]
     shifts = [step for step in past if step.action.kind in ("submit", "shift", "hold")]
-    since = shifts[-1].at if shifts and shifts[-1].phase == "outcome" else None
+    shifting = native(target, stage)
+    progress = _progress(shifting, status, release) if shifting else None
+    taken = progress is not None and progress.state != "idle"  # the plan of an intent whose outcome nobody wrote
+    since = shifts[-1].at if shifts and (shifts[-1].phase == "outcome" or taken) else None
     refused = [step.detail[0] for step in done if step.detail and step.action.kind != "test"]
     tested = [step.detail for step in done if step.action.kind == "test"]
     reports = [step.concluded for step in done if step.concluded and since is not None and step.at >= since]
     condemned = [step.action for step in past if step.action.kind == "roll_back"]
-    shifting = native(target, stage)
     return Situation(
         release=release,
         champion=status.champion.release if status.champion else None,
@@ -70,7 +72,7 @@ def look(target: Target, endpoint: str, stage: Stage, release: str, past: Sequen
         analysis=_analysis(target, endpoint, stage, status, release, since, now),
         warned=sum(step.action.kind == "warn" and since is not None and step.at >= since for step in done),
         condemned=condemned[-1] if condemned else None,
-        progress=_progress(shifting, status, release) if shifting else None,
+        progress=progress,
     )
 
 

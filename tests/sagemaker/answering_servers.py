@@ -1,20 +1,14 @@
-"""Servers in this process that answer as Headgate's do, so that a rollout's thousands of requests need no processes; each model is told apart."""
+"""Servers in this process that answer as Headgate's do, one a model: a rollout's many requests need no processes."""
 
 import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
-import pytest
-from moto.cloudwatch.models import CloudWatchBackend
-from simulated_alarms import STATISTICS, aware
 from simulator import Simulator
 
 
@@ -79,37 +73,9 @@ def digest_of(release: str) -> str:
 
 
 @contextmanager
-def answering(simulator: Simulator, patch: pytest.MonkeyPatch) -> Iterator[Answering]:
-    """The servers of all models of the simulator from now on; and CloudWatch tells percentiles, which moto's does not."""
-    patch.setattr(CloudWatchBackend, "get_metric_data", get_metric_data)
+def answering(simulator: Simulator) -> Iterator[Answering]:
+    """The servers of all models of the simulator from now on."""
     servers = Answering()
     simulator.serve = servers.address
     yield servers
     servers.close()
-
-
-def get_metric_data(self: Any, queries: list[dict[str, Any]], start_time: datetime, end_time: datetime, scan_by: str = "") -> list[dict[str, Any]]:
-    """GetMetricData of single metrics over what was put, with percentiles, in the order of time."""
-    start, end = aware(start_time), aware(end_time)
-    values: dict[tuple[Any, ...], list[tuple[datetime, float]]] = {}
-    for datum in self.metric_data:
-        if start <= (at := aware(datum.timestamp)) < end:
-            key = (datum.namespace, datum.name, frozenset((one.name, one.value) for one in datum.dimensions))
-            values.setdefault(key, []).append((at, float(datum.value)))
-    return [_result(query, values, start) for query in queries]
-
-
-def _result(query: dict[str, Any], values: dict[tuple[Any, ...], list[tuple[datetime, float]]], start: datetime) -> dict[str, Any]:
-    stat = query["MetricStat"]
-    about, period = stat["Metric"], int(stat["Period"])
-    found: dict[int, list[float]] = {}
-    for at, value in values.get((about["Namespace"], about["MetricName"], frozenset((d["Name"], d["Value"]) for d in about["Dimensions"])), []):
-        found.setdefault(int((at - start).total_seconds() // period), []).append(value)
-    compute = STATISTICS.get(stat["Stat"]) or partial(np.percentile, q=float(stat["Stat"].removeprefix("p") if stat["Stat"][0] == "p" else 0))
-    return {
-        "id": query["Id"],
-        "label": query["Id"],
-        "timestamps": [start + timedelta(seconds=period * number) for number in sorted(found)],
-        "values": [float(compute(found[number])) for number in sorted(found)],
-        "status_code": "Complete",
-    }

@@ -209,7 +209,7 @@ class Endpoint:
         old = [(self.fleet, name, self.fleet.weights[name] * (1 - share(name))) for name in self.fleet.production()]
         new = self.deployment.fleet if self.deployment else self.fleet
         routes = old + ([(new, name, new.weights[name] * share(name)) for name in new.production()] if self.deployment else [])
-        return [route for route in routes if route[2] > 0]
+        return [route for route in routes if route[2] > 0 or (not self.deployment and route[0] is self.fleet)]
 
     def described(self) -> dict[str, Any]:
         """The output of DescribeEndpoint."""
