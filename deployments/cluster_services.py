@@ -67,10 +67,12 @@ class ClusterServices:
         if both(wanted):
             self._numbers(servers, wanted)
             servers.remove(servers.there() - {short(release) for release in now.releases()})
-        if both(now) and wanted.releases() - now.releases() and now.champion and seen:
+        starts = wanted == now or wanted.releases() - now.releases()
+        if both(now) and starts and now.champion and seen:
             alone = now.model_copy(update={"split": Split()})
-            self.switch(self.make(servers.workload(now.champion), None, Split()), alone, seen)
-            return self.read(servers.endpoint)
+            narrow = self.make(servers.workload(now.champion), None, Split())
+            seen = apply_layout(self.cluster, narrow, alone, seen)
+            until(lambda: self._led_to(servers.endpoint) <= self._pods(servers.endpoint, alone), self.ready_s, LOOK_S)
         return seen
 
     def settle(self, servers: ClusterServers, now: Layout, wanted: Layout) -> None:
@@ -95,12 +97,19 @@ class ClusterServices:
             raise Unavailable(f"Service {endpoint} did not find the pods of its releases within {self.ready_s:g} s; repeat it")
 
     def _found(self, endpoint: str, layout: Layout) -> bool:
+        there = self._led_to(endpoint)
+        return bool(there) and there <= self._pods(endpoint, layout)
+
+    def _led_to(self, endpoint: str) -> set[str]:
+        """The pods that the Service leads to."""
         found = self.cluster.get("v1", "Endpoints", endpoint) or {}
-        there = {one["targetRef"]["name"] for part in found.get("subsets") or [] for one in part.get("addresses") or []}
+        return {one["targetRef"]["name"] for part in found.get("subsets") or [] for one in part.get("addresses") or []}
+
+    def _pods(self, endpoint: str, layout: Layout) -> set[str]:
+        """The pods that shall serve by a layout."""
         serving = layout.live().values() if both(layout) else [one for one in (chosen(layout),) if one]
         labels = [{"app.kubernetes.io/name": endpoint, "headgate.io/release": short(one.release)} for one in serving]
-        pods = {str(pod["metadata"]["name"]) for one in labels for pod in self.cluster.named("v1", "Pod", one)}
-        return bool(there) and there <= pods
+        return {str(pod["metadata"]["name"]) for one in labels for pod in self.cluster.named("v1", "Pod", one)}
 
 
 def both(layout: Layout) -> bool:

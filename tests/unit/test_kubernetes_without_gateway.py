@@ -90,9 +90,20 @@ def test_a_release_that_starts_during_a_canary_is_not_behind_the_service(target:
             seen.append(behind(cluster))
 
     cluster.after_apply = started
+    target.set_split(ENDPOINT, Split(champion=50, challenger=50))
+    assert seen == [{ONE: 4}] * 2, "nor is a challenger that is repaired, which may have too many pods then"
     assert target.deploy(ENDPOINT, THIRD).challenger == THIRD
-    assert seen == [{ONE: 4}]
+    assert seen == [{ONE: 4}] * 3
     assert cluster.releases() == {ONE, THREE}
+
+
+def test_a_champion_without_a_single_pod_holds_up_no_rollback(target: KubernetesTarget, cluster: MadeUpCluster) -> None:
+    target.deploy(ENDPOINT, FIRST)
+    target.deploy(ENDPOINT, SECOND)
+    target.set_split(ENDPOINT, Split(champion=50, challenger=50))
+    cluster.able[ONE] = 0
+    assert target.rollback(ENDPOINT, THIRD).champion == THIRD
+    assert behind(cluster) == {THREE: 4}
 
 
 def test_leftovers_of_a_killed_change_get_no_share(target: KubernetesTarget, cluster: MadeUpCluster) -> None:
