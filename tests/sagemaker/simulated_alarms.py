@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from moto.cloudwatch.models import Statistics
+from moto.cloudwatch.models import CloudWatchBackend, Statistics
 
 COMPARED: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": lambda value, threshold: value > threshold,
@@ -40,8 +40,12 @@ def _statistic(self: Statistics, name: str) -> Any:
 
 
 def teach_percentiles() -> None:
-    """Let moto's GetMetricData answer p50, p99.9 and so on, in this process."""
+    """Let moto's GetMetricData answer p50, p99.9 and so on, in this process.
+
+    The metrics that moto itself makes of S3's buckets are left out: their times have a zone, which GetMetricData cannot compare.
+    """
     Statistics.get_statistics_for_type = _statistic
+    CloudWatchBackend.aws_metric_data = property(lambda _: [])
 
 
 def aware(moment: datetime) -> datetime:

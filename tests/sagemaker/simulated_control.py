@@ -66,7 +66,7 @@ class Control:
     def _said(self, call: Call) -> dict[str, Any] | None:
         """The output; None: it is moto's to answer."""
         region = self._simulator.region(call.region)
-        given: Given = call.given
+        given = call.given
         if call.operation in self._own:
             return self._own[call.operation](call.region, region, given)
         if call.operation == "CreateModel":

@@ -60,7 +60,7 @@ class Runtime:
 
     def reset(self) -> None:
         self._traffic, self._copies, self._sampled = Even(), Even(), Even()
-        self._captured: dict[tuple[str, str, str, str], list[tuple[datetime, dict[str, Any]]]] = {}
+        self._captured: dict[tuple[str, str, str], list[tuple[datetime, dict[str, Any]]]] = {}
 
     def close(self) -> None:
         self._http.close()
@@ -85,12 +85,12 @@ class Runtime:
     def flush(self) -> None:
         """Write what was captured as JSON Lines to S3; SageMaker does it within minutes."""
         captured, self._captured = self._captured, {}
-        for (region, uri, endpoint, variant), records in captured.items():
+        for (uri, endpoint, variant), records in captured.items():
             bucket, prefix = urlsplit(uri).netloc, urlsplit(uri).path.strip("/")
             moment = records[0][0]
             name = f"{endpoint}/{variant}/{moment:%Y/%m/%d/%H}/{moment:%M-%S}-{moment.microsecond // 1000:03}-{uuid4()}.jsonl"
             body = "".join(json.dumps(record, separators=(",", ":")) + "\n" for _, record in records)
-            self._simulator.client("s3", region).put_object(Bucket=bucket, Key=f"{prefix}/{name}".lstrip("/"), Body=body.encode())
+            self._simulator.backend("s3", "aws").put_object(bucket, f"{prefix}/{name}".lstrip("/"), body.encode())
 
     def _route(self, routes: list[tuple[Fleet, str, float]], target: str | None) -> tuple[Fleet, str] | None:
         fitting = [route for route in routes if target in (None, route[1])]
@@ -149,7 +149,7 @@ class Runtime:
         metadata = {"eventId": str(uuid4()), "inferenceTime": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
         metadata |= {"inferenceId": given["InferenceId"]} if "InferenceId" in given else {}
         record = {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
-        place = (endpoint.region, config["DestinationS3Uri"], endpoint.name, variant)
+        place = (config["DestinationS3Uri"], endpoint.name, variant)
         self._captured.setdefault(place, []).append((now, record))
 
 

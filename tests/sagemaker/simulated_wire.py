@@ -1,9 +1,11 @@
 """Whose call a request to AWS is, and how each protocol of AWS says no."""
 
+import gzip
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qs
 
 from werkzeug import Request, Response
@@ -25,7 +27,7 @@ class Call:
     service: str
     region: str
     operation: str
-    given: Mapping[str, object]
+    given: Mapping[str, Any]
 
 
 def call_of(request: Request) -> Call:
@@ -33,13 +35,11 @@ def call_of(request: Request) -> Call:
     scope = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request", request.headers.get("Authorization", ""))
     region, service = scope.groups() if scope else ("us-east-1", "s3")
     target = request.headers.get("X-Amz-Target", "")
-    given: Mapping[str, object] = {}
+    given: Mapping[str, Any] = {}
     if service == "sagemaker" and request.path.endswith("/invocations"):
         operation = "InvokeEndpoint"
     elif target:
-        operation, given = target.split(".")[-1], json.loads(request.get_data() or b"{}")
-    elif rpc := re.fullmatch(r"/service/[^/]+/operation/([^/]+)", request.path):
-        operation = rpc.group(1)
+        operation, given = target.split(".")[-1], json.loads(_plain(request) or b"{}")
     elif service == "s3":
         operation = S3_OBJECTS.get(request.method, request.method)
     else:
@@ -47,13 +47,16 @@ def call_of(request: Request) -> Call:
     return Call(service, region, operation, given)
 
 
+def _plain(request: Request) -> bytes:
+    """The body; boto3 compresses large ones of PutMetricData."""
+    body = request.get_data()
+    return gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
+
+
 def error(request: Request, code: str, message: str, status: int | None = None) -> Response:
     """The refusal in the protocol of the request."""
     status = status or STATUSES.get(code, 400)
     headers = {"x-amzn-ErrorType": code, "x-amzn-RequestId": "00000000-0000-0000-0000-000000000000"}
-    if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
-        body = b"\xa2" + b"".join(_cbor(text) for text in ("__type", code, "message", message))
-        return Response(body, status, headers | {"smithy-protocol": "rpc-v2-cbor"}, content_type="application/cbor")
     if "X-Amz-Target" in request.headers or request.path.endswith("/invocations"):
         body = json.dumps({"__type": code, "message": message}).encode()
         return Response(body, status, headers, content_type="application/x-amz-json-1.1")
@@ -61,8 +64,3 @@ def error(request: Request, code: str, message: str, status: int | None = None) 
     query = request.mimetype == "application/x-www-form-urlencoded"
     xml = f"<ErrorResponse><Error><Type>Sender</Type>{said}</Error></ErrorResponse>" if query else f"<Error>{said}</Error>"
     return Response(xml, status, headers, content_type="text/xml")
-
-
-def _cbor(text: str) -> bytes:
-    raw = text.encode()
-    return b"\x79" + len(raw).to_bytes(2, "big") + raw

@@ -24,6 +24,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from simulated_alarms import Series, aware, evaluate, naive, teach_percentiles
 from simulated_control import Control
 from simulated_endpoints import Endpoint
+from simulated_permissions import Document, missing, refusal
 from simulated_rollout import Times
 from simulated_runtime import Runtime
 from simulated_wire import Call, call_of, error
@@ -104,6 +105,7 @@ class Simulator:
         self.serve: Serve | None = None
         self.calls: list[Call] = []
         self.regions: dict[str, Region] = {}
+        self.policies: list[Document] | None = None  # of whoever calls; None: anything is allowed
         self._stamps = 0
         self._faults: list[Fault] = []
         self._broken: dict[str, str] = {}
@@ -259,7 +261,11 @@ class Simulator:
             fault.times -= 1
             if fault.code:
                 return error(request, fault.code, fault.message, fault.status)(environ, start)
-        response = self._respond(request, call)
+        try:
+            need = None if self.policies is None else missing(self.policies, request, call, self.account)
+            response = error(request, "AccessDeniedException", refusal(need)) if need else self._respond(request, call)
+        except Exception as problem:
+            return error(request, "InternalFailure", f"the simulator itself failed: {problem!r}")(environ, start)
         if fault:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         return response(environ, start)

@@ -1,0 +1,111 @@
+"""The flows' IAM policies let the SageMaker target do its work, and nothing besides: each request on the simulator is held against them."""
+
+from collections.abc import Iterator
+
+import pytest
+from answering_servers import Answering, answering, digest_of
+from simulated_rollout import Times
+from simulator import Simulator
+
+from deployments.sagemaker import SageMakerTarget
+from deployments.sagemaker_clients import Clients
+from deployments.sagemaker_policies import place_of, policy
+from deployments.target import Plan, Revision, Split
+from headgate.errors import HeadgateError
+from headgate.settings import SageMakerRegion
+
+ENDPOINT = "replies-production"
+PLACE = SageMakerRegion(
+    region="us-east-1",
+    role_arn="arn:aws:iam::123456789012:role/headgate-endpoint",
+    repository="123456789012.dkr.ecr.us-east-1.amazonaws.com/headgate",
+    captures="s3://captures/answers",
+    instance_count=4,
+    termination_wait_s=0,
+    ready_s=600,
+)
+
+
+def revision(release: str) -> Revision:
+    digest = digest_of(release)
+    return Revision(release=release, bundle_digest=digest, bundle="none", model="replies", image_digest=f"sha256:{digest}")
+
+
+@pytest.fixture
+def servers(simulator: Simulator) -> Iterator[Answering]:
+    simulator.times = Times(provision_s=20, shift_s=5, scale_s=5, delete_s=5)
+    simulator.client("s3").create_bucket(Bucket="captures")
+    with answering(simulator) as found:
+        yield found
+
+
+@pytest.fixture
+def target(simulator: Simulator, servers: Answering) -> SageMakerTarget:
+    names = ("sagemaker", "sagemaker-runtime", "s3", "ecr", "cloudwatch", "sts")
+    clients = Clients(*(simulator.client(name) for name in names))
+    return SageMakerTarget(PLACE, clients, sleep=simulator.clock.advance, clock=simulator.clock.now)
+
+
+def allow(simulator: Simulator, flow: str, model: str = "replies") -> None:
+    simulator.policies = [policy(flow, place_of(PLACE, [model]))]
+
+
+def ask(target: SageMakerTarget, simulator: Simulator, times: int = 8) -> None:
+    for _ in range(times):
+        target.invoke(ENDPOINT, {"instances": [{"text": "Call me"}]})
+    simulator.clock.advance(60)
+
+
+def look(target: SageMakerTarget) -> int:
+    """All that a watch asks; how many requests the champion answered."""
+    target.mirrored(ENDPOINT, 3600)
+    target.running(ENDPOINT, "champion")
+    return next(one.requests for one in target.observe(ENDPOINT, 3600) if one.cohort == "champion")
+
+
+def test_the_release_flow_may_deploy_shadow_split_submit_and_delete(simulator: Simulator, target: SageMakerTarget) -> None:
+    allow(simulator, "release_candidate")
+    target.deploy(ENDPOINT, revision("old"))
+    target.deploy(ENDPOINT, revision("new"))
+    target.set_split(ENDPOINT, Split(shadow=100))
+    ask(target, simulator)
+    assert len(target.mirrored(ENDPOINT, 3600).pairs) == 8
+    target.set_split(ENDPOINT, Split(champion=50, challenger=50))
+    target.rollback(ENDPOINT)
+    target.deploy(ENDPOINT, revision("new"))
+    target.submit(ENDPOINT, Plan(release="new", type="CANARY", size_percent=25, wait_interval_s=60, bake_time_s=60, max_error_rate=0.05))
+    simulator.settle()
+    assert target.progress(ENDPOINT, "new").state == "done"
+    ask(target, simulator)
+    assert look(target) >= 8
+    target.delete(ENDPOINT)
+    assert target.status(ENDPOINT).champion is None
+
+
+def test_the_rollback_flow_may_stop_an_update_and_go_back(simulator: Simulator, target: SageMakerTarget) -> None:
+    target.deploy(ENDPOINT, revision("old"))
+    target.deploy(ENDPOINT, revision("new"))
+    target.submit(ENDPOINT, Plan(release="new", type="CANARY", size_percent=25, wait_interval_s=240, bake_time_s=60, max_error_rate=0.05))
+    simulator.clock.advance(40)
+    allow(simulator, "rollback_release")
+    back = target.rollback(ENDPOINT)
+    assert back.champion
+    assert (back.champion.release, back.split) == ("old", Split())
+
+
+def test_the_watch_may_look_and_change_nothing(simulator: Simulator, target: SageMakerTarget) -> None:
+    target.deploy(ENDPOINT, revision("old"))
+    ask(target, simulator)
+    allow(simulator, "watch_production")
+    assert next(one.requests for one in target.observe(ENDPOINT, 3600) if one.cohort == "champion") >= 8
+    for change in (lambda: target.deploy(ENDPOINT, revision("new")), lambda: target.delete(ENDPOINT)):
+        with pytest.raises(HeadgateError, match="is not authorized to perform: sagemaker:"):
+            change()
+    simulator.policies = None
+    assert target.status(ENDPOINT).challenger is None
+
+
+def test_a_flow_of_one_model_may_not_touch_another_models_endpoint(simulator: Simulator, target: SageMakerTarget) -> None:
+    allow(simulator, "release_candidate", model="triage")
+    with pytest.raises(HeadgateError, match=r"not authorized to perform: sagemaker:DescribeEndpoint on resource: .*/replies-production"):
+        target.status(ENDPOINT)
