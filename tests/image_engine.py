@@ -4,9 +4,12 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from uuid import uuid4
 
 import pytest
 
@@ -36,6 +39,16 @@ class Engine:
         done = self.call(self.run, *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    @contextmanager
+    def running(self, image: str, *arguments: str, options: Sequence[str]) -> Iterator[str]:
+        """A container under the options; gone afterwards."""
+        name = f"headgate-{uuid4().hex[:8]}"
+        try:
+            self.told("run", "--detach", f"--name={name}", *options, image, *arguments)
+            yield name
+        finally:
+            self.call(self.run, "rm", "--force", name)
 
     def image(self, bundle: Path, tag: str, **arguments: str) -> subprocess.CompletedProcess[str]:
         """Build the image of a bundle; build arguments win over those that the bundle asks for."""

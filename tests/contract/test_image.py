@@ -3,14 +3,11 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from image_engine import CERTIFICATES, CHECKOUT, NAME, Engine, find_engine
+from image_engine import CERTIFICATES, CHECKOUT, Engine
 
 from headgate.model.bundle import open_bundle
 
@@ -34,32 +31,6 @@ sys.exit(f"found {modules + programs}" if modules + programs else 0)
 """
 
 
-@pytest.fixture(scope="module")
-def engine(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """Builds and runs images here."""
-    return find_engine(shared, tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture(scope="module")
-def image(engine: Engine, bundle: Path) -> Iterator[str]:
-    """The image of the tiny bundle."""
-    built = engine.image(bundle, "plain")
-    assert built.returncode == 0, built.stderr[-3000:]
-    yield f"{NAME}:plain"
-    engine.call(engine.run, "rmi", "--force", f"{NAME}:plain", f"{NAME}:root")
-
-
-@contextmanager
-def running(engine: Engine, image: str, *arguments: str, options: Sequence[str] = HARDENED) -> Iterator[str]:
-    """A container under the options; gone afterwards."""
-    name = f"headgate-{uuid4().hex[:8]}"
-    try:
-        engine.told("run", "--detach", f"--name={name}", *options, image, *arguments)
-        yield name
-    finally:
-        engine.call(engine.run, "rm", "--force", name)
-
-
 def answer(engine: Engine, container: str, timeout_s: float = 60) -> tuple[int, dict[str, Any]]:
     """What it answers to a ping and to a text, asked from inside: there is no network."""
     deadline = time.monotonic() + timeout_s
@@ -73,7 +44,7 @@ def answer(engine: Engine, container: str, timeout_s: float = 60) -> tuple[int, 
 
 
 def test_it_starts_and_answers_without_network_root_capabilities_and_a_writable_disk(engine: Engine, image: str, bundle: Path) -> None:
-    with running(engine, image, "--release", "r1") as container:
+    with engine.running(image, "--release", "r1", options=HARDENED) as container:
         pinged, body = answer(engine, container)
     assert pinged == 200
     assert body["predictions"][0]["label"] in json.loads((bundle / "labels.json").read_text())
@@ -81,14 +52,14 @@ def test_it_starts_and_answers_without_network_root_capabilities_and_a_writable_
 
 
 def test_the_word_with_which_sagemaker_starts_it_is_understood(engine: Engine, image: str) -> None:
-    with running(engine, image, "serve") as container:
+    with engine.running(image, "serve", options=HARDENED) as container:
         assert answer(engine, container)[0] == 200
 
 
 def test_the_health_check_passes_where_it_serves(engine: Engine, image: str) -> None:
     told = engine.inspect("plain")
     command = (told["Config"].get("Healthcheck") or told["Healthcheck"])["Test"]
-    with running(engine, image) as container:
+    with engine.running(image, options=HARDENED) as container:
         answer(engine, container)
         assert engine.call(engine.run, "exec", container, *command[1:]).returncode == 0
 
@@ -134,10 +105,8 @@ def test_it_is_small_and_holds_no_installer_compiler_or_torch(engine: Engine, im
     assert done.returncode == 0, done.stderr
 
 
-def test_the_variant_of_sagemaker_runs_as_root(engine: Engine, image: str, bundle: Path) -> None:
-    built = engine.image(bundle, "root", RUNTIME_USER="root")
-    assert built.returncode == 0, built.stderr[-3000:]
+def test_the_variant_of_sagemaker_runs_as_root(engine: Engine, root_image: str) -> None:
     assert engine.inspect("root")["Config"]["User"] == "root"
-    with running(engine, f"{NAME}:root", "serve", options=["--network=none", "--read-only"]) as container:
+    with engine.running(root_image, "serve", options=["--network=none", "--read-only"]) as container:
         assert engine.told("exec", container, "id", "-u") == "0"
         assert answer(engine, container)[0] == 200
