@@ -18,6 +18,7 @@ from uuid import uuid4
 from deployments import layout as layouts
 from deployments.layout import Layout, ran_here
 from deployments.observations import summarize
+from deployments.sagemaker_archive import archive_address, put_archive
 from deployments.sagemaker_bounds import deployment_faults, model_faults
 from deployments.sagemaker_captures import ASKED_BY_US, Call, Captures, pairs
 from deployments.sagemaker_clients import Clients, answered
@@ -283,12 +284,16 @@ class SageMakerTarget:
         """The model of a revision, made unless it is there; everything of the place is checked before."""
         if not endpoint.startswith(f"{revision.model}-"):
             raise BadInput(f"expected an endpoint named {revision.model}-ENVIRONMENT for model {revision.model}, found {endpoint}")
-        request = model_request(endpoint, revision, self.place)
+        archive = archive_address(self.place.models, revision) if self.place.models else None
+        request = model_request(endpoint, revision, self.place, archive)
         config = config_request(endpoint, Cast(champion=request["ModelName"]), self.place, keep_texts=True)
         created = {"EndpointName": endpoint, "EndpointConfigName": config["EndpointConfigName"], "Tags": tags(endpoint)}
         _require_none(endpoint, self._faults([("CreateModel", request), ("CreateEndpointConfig", config), ("CreateEndpoint", created)]))
-        self._made("create_model", f"model {request['ModelName']}", request)
-        return str(request["ModelName"])
+        if self.states.known(name := request["ModelName"]) is None:
+            if archive:
+                put_archive(self.clients.s3, archive, revision)
+            self._made("create_model", f"model {name}", request)
+        return str(name)
 
     def _model_of(self, endpoint: str, now: Now | None, revision: Revision) -> str:
         """The model by which the endpoint knows a revision already, else a new one."""
@@ -506,7 +511,8 @@ class SageMakerTarget:
 
     def _image(self, now: Now, variant: str) -> str | None:
         """The digest of the image that SageMaker resolved for a variant."""
-        found = next((one for one in now.described.get("ProductionVariants") or [] if one["VariantName"] == variant), {})
+        variants: list[dict[str, Any]] = now.described.get("ProductionVariants") or []
+        found = next((one for one in variants if one["VariantName"] == variant), dict[str, Any]())
         images = [str(one.get("ResolvedImage", "")) for one in found.get("DeployedImages") or []]
         return next((image.partition("@")[2] for image in images if "@" in image), None)
 
@@ -515,7 +521,7 @@ class SageMakerTarget:
         calls = self._calls(endpoint, fleet, since, until)
         found = measure(self.clients.cloudwatch, endpoint, fleet.config.name, fleet.variant, since, until)
         errors = round(found.errors * fleet.config.captured_percent / 100)
-        seen = summarize(fleet.cohort, (until - since).total_seconds(), (line for call in calls for line in call.lines), errors)
+        seen = summarize(fleet.cohort, (until - since).total_seconds(), (dict(line) for call in calls for line in call.lines), errors)
         return seen.model_copy(update={"latency_ms": found.latency_ms})
 
     def _calls(self, endpoint: str, fleet: Fleet, since: datetime, until: datetime) -> list[Call]:

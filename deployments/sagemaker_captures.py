@@ -92,7 +92,7 @@ def _data(output: Mapping[str, str]) -> bytes:
 
 def _lines(data: bytes, at: datetime, by_lines: bool) -> Iterator[Line]:
     """The predictions of an answer as lines of a prediction log; JSON Lines name no release."""
-    whole = {"predictions": [orjson.loads(one) for one in data.splitlines()]} if by_lines else orjson.loads(data)
+    whole: dict[str, Any] = {"predictions": [orjson.loads(one) for one in data.splitlines()]} if by_lines else orjson.loads(data)
     release = (whole.get("model") or {}).get("release")
     for one in whole["predictions"]:
         yield {

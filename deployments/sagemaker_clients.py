@@ -39,7 +39,7 @@ def clients_of(place: SageMakerRegion, session: Any = None) -> Clients:
 
     retries: Any = {"mode": "standard", "total_max_attempts": ATTEMPTS}
     config = Config(region_name=place.region, connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries)
-    made = session or boto3.Session()
+    made: Any = session or boto3.Session()  # its stubs know a client's name only as a literal
     names = ("sagemaker", "sagemaker-runtime", "s3", "ecr", "cloudwatch", "sts")
     return Clients(*(made.client(name, config=config) for name in names))
 

@@ -79,7 +79,9 @@ class Target(Protocol):
     A target that was given a public key deploys nothing that is not signed with it.
     """
 
-    routing: Literal["stepwise", "native"]
+    @property
+    def routing(self) -> Literal["stepwise", "native"]:
+        """Who moves the shares: the machine, step by step, or the place itself, by a plan."""
 
     def deploy(self, endpoint: str, revision: Revision) -> EndpointStatus:
         """Start the revision beside the champion with no traffic; an endpoint's first revision becomes its champion. Idempotent."""

@@ -303,6 +303,17 @@ def test_a_failed_endpoint_serves_again_after_a_rollback(target: SageMakerTarget
         assert (releases(status), status.ready, status.detail) == (("old", None, None), True, "")
 
 
+def test_a_place_that_wants_model_archives_gets_each_once(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
+    bundle, digest = tmp_path / "bundle", digest_of("old")
+    target = made(simulator, PLACE.model_copy(update={"models": "s3://captures/models"}))
+    simulator.client("s3").put_object(Bucket="captures", Key=f"models/{digest}.tar.gz", Body=b"as it was")
+    target.deploy(ENDPOINT, OLD.model_copy(update={"bundle": bundle}))
+    model = target._known(ENDPOINT).config.cast.champion
+    container = simulator.client("sagemaker").describe_model(ModelName=model)["PrimaryContainer"]
+    assert container["ModelDataUrl"] == f"s3://captures/models/{digest}.tar.gz"
+    assert simulator.client("s3").get_object(Bucket="captures", Key=f"models/{digest}.tar.gz")["Body"].read() == b"as it was"
+
+
 def test_deleting_leaves_what_others_made(target: SageMakerTarget, simulator: Simulator) -> None:
     target.deploy(ENDPOINT, OLD)
     sagemaker = simulator.client("sagemaker")
@@ -324,3 +335,104 @@ def test_old_models_are_removed_only_beyond_the_window(simulator: Simulator, ser
     assert kept == {"r3", "r4"}
     assert releases(target.status(ENDPOINT)) == ("r4", None, "r3")
     assert releases(target.rollback(ENDPOINT, revision("r3"))) == ("r3", None, "r4")
+
+
+CHANGES = {
+    *("create_model", "create_endpoint_config", "create_endpoint", "update_endpoint", "update_endpoint_weights_and_capacities"),
+    *("delete_endpoint", "delete_endpoint_config", "delete_model", "add_tags", "delete_tags"),
+    *("put_metric_alarm", "set_alarm_state", "put_metric_data", "delete_alarms", "put_object"),
+}
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+class Dying:
+    """A client with a moment for a kill before and after each call that changes something; `left` moments pass before it comes."""
+
+    def __init__(self, client: Any, left: list[int]) -> None:
+        self._client, self._left = client, left
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if name not in CHANGES:
+            return found
+
+        def call(**request: Any) -> Any:
+            self._moment()
+            said = found(**request)
+            self._moment()
+            return said
+
+        return call
+
+    def _moment(self) -> None:
+        self._left[0] -= 1
+        if self._left[0] < 0:
+            raise Killed
+
+
+def plan_under_way(target: SageMakerTarget) -> None:
+    """The release that stands by gets its share."""
+    target.submit(ENDPOINT, Plan(release=RELEASE.id, type="CANARY", size_percent=25, wait_interval_s=60, max_error_rate=0.01))
+    target.sleep(40)
+
+
+def nothing(_: SageMakerTarget) -> None:
+    """No step before."""
+
+
+def both(target: SageMakerTarget) -> None:
+    """A champion, and a release that stands by."""
+    target.deploy(ENDPOINT, OLD)
+    target.deploy(ENDPOINT, NEW)
+
+
+STEPS: dict[str, tuple[tuple[Callable[[SageMakerTarget], object], ...], Callable[[SageMakerTarget], object], Any]] = {
+    "the first deploy": ((nothing,), lambda target: target.deploy(ENDPOINT, OLD), ("old", None, None)),
+    "a deploy": ((lambda target: target.deploy(ENDPOINT, OLD),), lambda target: target.deploy(ENDPOINT, NEW), ("old", RELEASE.id, None)),
+    "a shadow": ((both,), lambda target: target.set_split(ENDPOINT, Split(shadow=20)), ("old", RELEASE.id, None)),
+    "a split": ((both,), lambda target: target.set_split(ENDPOINT, Split(champion=70, challenger=30)), ("old", RELEASE.id, None)),
+    "a promotion": ((both,), lambda target: target.promote(ENDPOINT, RELEASE.id), (RELEASE.id, None, "old")),
+    "a submission": ((both,), plan_under_way, ("old", RELEASE.id, None)),
+    "a stop": ((both, plan_under_way), lambda target: target.rollback(ENDPOINT), ("old", None, None)),
+    "a rollback": (
+        (both, lambda target: target.promote(ENDPOINT, RELEASE.id)),
+        lambda target: target.rollback(ENDPOINT, OLD),
+        ("old", None, RELEASE.id),
+    ),
+    "a removal": ((both,), lambda target: target.delete(ENDPOINT), (None, None, None)),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_is_killed_at_any_call_is_finished_by_repeating_it(simulator: Simulator, step: str) -> None:
+    before, act, expected = STEPS[step]
+    for moment in range(100):
+        simulator.reset()
+        simulator.client("s3").create_bucket(Bucket="captures")
+        simulator.times = Times(provision_s=20, shift_s=5, scale_s=5, delete_s=5)
+        servers = Answering()
+        simulator.serve = servers.address
+        target = made(simulator)
+        for earlier in before:
+            earlier(target)
+        left = [moment]
+        dying = SageMakerTarget(
+            PLACE,
+            Clients(**{name: Dying(client, left) for name, client in vars(target.clients).items()}),
+            sleep=simulator.clock.advance,
+            clock=simulator.clock.now,
+        )
+        killed = False
+        try:
+            act(dying)
+        except Killed:
+            killed = True
+            act(made(simulator))
+        assert releases(made(simulator).status(ENDPOINT)) == expected
+        servers.close()
+        if not killed:
+            assert moment > 1
+            return
