@@ -205,7 +205,7 @@ def test_wrong_answers_after_the_update_bring_the_former_champion_back(simulator
 def test_the_first_release_is_champion_at_once_and_one_that_does_not_start_leaves_nothing(
     target: SageMakerTarget, simulator: Simulator
 ) -> None:
-    model = target._model(ENDPOINT, OLD)
+    model = target.changes.model(ENDPOINT, OLD)
     simulator.break_model(model)
     with pytest.raises(Refused, match="release old did not come into service at endpoint replies-production: The primary container"):
         target.deploy(ENDPOINT, OLD)
@@ -247,7 +247,7 @@ def test_a_quota_ends_the_rollout_with_what_to_do(simulator: Simulator, servers:
 def test_an_endpoint_that_somebody_else_updates_is_not_disturbed(target: SageMakerTarget, simulator: Simulator) -> None:
     target.deploy(ENDPOINT, OLD)
     target.deploy(ENDPOINT, NEW)
-    config = target._config(ENDPOINT, target._known(ENDPOINT).config.cast.model_copy(update={"previous": "another"}), OLD)
+    config = target.changes.config(ENDPOINT, target.changes.known(ENDPOINT).config.cast.model_copy(update={"previous": "another"}), OLD)
     simulator.client("sagemaker").update_endpoint(EndpointName=ENDPOINT, EndpointConfigName=config)
     plan = Plan(release=RELEASE.id, type="CANARY", size_percent=25, wait_interval_s=60, max_error_rate=0.01)
     with pytest.raises(
@@ -308,7 +308,7 @@ def test_a_place_that_wants_model_archives_gets_each_once(simulator: Simulator, 
     target = made(simulator, PLACE.model_copy(update={"models": "s3://captures/models"}))
     simulator.client("s3").put_object(Bucket="captures", Key=f"models/{digest}.tar.gz", Body=b"as it was")
     target.deploy(ENDPOINT, OLD.model_copy(update={"bundle": bundle}))
-    model = target._known(ENDPOINT).config.cast.champion
+    model = target.changes.known(ENDPOINT).config.cast.champion
     container = simulator.client("sagemaker").describe_model(ModelName=model)["PrimaryContainer"]
     assert container["ModelDataUrl"] == f"s3://captures/models/{digest}.tar.gz"
     assert simulator.client("s3").get_object(Bucket="captures", Key=f"models/{digest}.tar.gz")["Body"].read() == b"as it was"
