@@ -7,20 +7,17 @@ are skipped there.
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import boto3
 import pytest
+from accounts import IMAGE, ROLE, Account
 from containers import Containers
 from simulator import Simulator, simulated
 
 REAL = os.environ.get("HEADGATE_AWS_TESTS") == "1"
-ROLE = "arn:aws:iam::123456789012:role/headgate-endpoint"
-IMAGE = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/headgate@sha256:{'a' * 64}"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -28,18 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("sagemaker")
-
-
-@dataclass(frozen=True)
-class Account:
-    """Where the tests run. `wait` lets seconds pass, by the simulator's clock or the wall's."""
-
-    simulated: bool
-    client: Callable[..., Any]
-    wait: Callable[[float], None]
-    role_arn: str
-    image: str
-    bucket: str
 
 
 @pytest.fixture(scope="session")

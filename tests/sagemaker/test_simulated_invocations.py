@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from accounts import IMAGE, ROLE
 from botocore.exceptions import ClientError
-from conftest import IMAGE, ROLE
 from containers import Containers
 from simulator import Simulator
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import boto3
 import pytest
+from accounts import IMAGE, ROLE, Account
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
-from conftest import IMAGE, ROLE, Account
 from simulator import Simulator
 
 ALARM: dict[str, Any] = {
