@@ -71,7 +71,10 @@ def _open_or_crashed(client: SyncPrefectClient) -> list[FlowRun]:
 
 def jobs_of(namespace: str) -> Alive:
     """Asks the cluster, by the pod's own account or the kubeconfig."""
-    kubernetes.config.load_config()
+    try:
+        kubernetes.config.load_incluster_config()
+    except kubernetes.config.ConfigException:
+        kubernetes.config.load_kube_config()
     api = kubernetes.client.BatchV1Api()
     return lambda: unfinished(api.list_namespaced_job(namespace, label_selector=LABEL, _request_timeout=TIMEOUT_S).items)
 

@@ -1,4 +1,4 @@
-"""What has to be on the cluster before flows run there: accounts and rights, the home claim, Prefect's server, workers, recovery.
+"""What has to be on the cluster before flows run there: accounts and rights, the home claim, Prefect's server, workers, recovery, shipping.
 
 PostgreSQL, MLflow and the Gateway of the endpoints are others' work; their addresses come from a Secret and a ConfigMap that a person makes
 (docs/production.md), so that nothing secret is ever printed here.
@@ -13,13 +13,17 @@ from deployments.manifests.workload import DnsLabel, Manifest
 from deployments.production.pools import (
     ACCOUNT,
     CLAIM,
+    HOME,
     NAMESPACE,
+    SETTINGS,
+    SETTINGS_MAP,
     container_security,
+    environment,
     pod_security,
 )
 from headgate.record import Record
 
-PREFECT, WORKER, RECOVERY = "headgate-prefect", "headgate-worker", "headgate-recovery"
+PREFECT, WORKER, RECOVERY, SHIPPING = "headgate-prefect", "headgate-worker", "headgate-recovery", "headgate-shipping"
 SERVER_SECRET = "headgate-prefect"  # noqa: S105 - the name of a Secret
 PORT, HEALTH_PORT = 4200, 8080
 POOLS = ("headgate-cluster", "headgate-gpu")
@@ -48,6 +52,7 @@ def objects(wanted: Installation) -> list[Manifest]:
         server_address(wanted),
         *(worker(wanted, pool) for pool in wanted.pools),
         recovery(wanted),
+        shipping(wanted),
         jobs_listen_to_nobody(wanted),
     ]
 
@@ -163,6 +168,17 @@ def recovery(wanted: Installation) -> Manifest:
     return _deployment(wanted, RECOVERY, container | {"env": _client()}, WORKER)
 
 
+def shipping(wanted: Installation) -> Manifest:
+    """Brings the prediction logs of the endpoints to the lake, as the flows' account and with their settings."""
+    container = _container(wanted, ("python", "-m", "stack.shipping"), memory="1Gi")
+    container["volumeMounts"] += [{"name": "home", "mountPath": HOME}, {"name": "settings", "mountPath": SETTINGS, "readOnly": True}]
+    volumes = [
+        {"name": "home", "persistentVolumeClaim": {"claimName": CLAIM}},
+        {"name": "settings", "configMap": {"name": SETTINGS_MAP}},
+    ]
+    return _deployment(wanted, SHIPPING, container | {"envFrom": environment()}, ACCOUNT, volumes)
+
+
 def jobs_listen_to_nobody(wanted: Installation) -> Manifest:
     """A flow's pod asks others; nobody asks it."""
     ours = {"matchExpressions": [{"key": "prefect.io/flow-run-id", "operator": "Exists"}]}
@@ -190,7 +206,9 @@ def _container(wanted: Installation, arguments: Sequence[str], memory: str) -> d
     }
 
 
-def _deployment(wanted: Installation, name: str, container: dict[str, Any], account: str | None = None) -> Manifest:
+def _deployment(
+    wanted: Installation, name: str, container: dict[str, Any], account: str | None = None, volumes: Sequence[Manifest] = ()
+) -> Manifest:
     """One pod that is replaced, never doubled; without an account it has no token of the cluster."""
     identity = {"serviceAccountName": account} if account else {"automountServiceAccountToken": False}
     pod = {
@@ -198,7 +216,7 @@ def _deployment(wanted: Installation, name: str, container: dict[str, Any], acco
         "enableServiceLinks": False,  # they would set variables that begin with HEADGATE_ and are none of ours
         "securityContext": pod_security(),
         "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "2Gi"}}],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "2Gi"}}, *volumes],
     }
     return {
         "apiVersion": "apps/v1",

@@ -78,7 +78,7 @@ def _container(gpu: bool) -> Json:
         "imagePullPolicy": _given("image_pull_policy"),
         "args": _given("command"),
         "env": _given("env"),
-        "envFrom": [{"configMapRef": {"name": ENVIRONMENT_MAP}}, {"secretRef": {"name": SECRET, "optional": True}}],
+        "envFrom": environment(),
         "resources": {"limits": limits, "requests": {"cpu": _given("cpu_request"), "memory": _given("memory_request")}},
         "securityContext": container_security(),
         "volumeMounts": [
@@ -96,6 +96,11 @@ def _volumes(gpu: bool) -> list[Json]:
         {"name": "tmp", "emptyDir": {"sizeLimit": _given("tmp_size")}},
         *([shared] if gpu else []),
     ]
+
+
+def environment() -> list[Json]:
+    """Variables of this installation: a ConfigMap, and a Secret where there is one."""
+    return [{"configMapRef": {"name": ENVIRONMENT_MAP}}, {"secretRef": {"name": SECRET, "optional": True}}]
 
 
 def pod_security() -> Json:

@@ -153,6 +153,14 @@ def test_a_job_finds_its_settings_its_home_and_its_secrets_without_naming_one() 
     assert pod_of(job())["serviceAccountName"] == the("ServiceAccount", "headgate-flows")["metadata"]["name"]
 
 
+def test_what_ships_logs_has_the_settings_the_home_and_the_identity_of_the_flows() -> None:
+    ships, flow = pod_of(the("Deployment", "headgate-shipping")), pod_of(job())
+    assert ships["serviceAccountName"] == flow["serviceAccountName"]
+    assert ships["containers"][0]["envFrom"] == flow["containers"][0]["envFrom"]
+    assert {volume["name"]: volume for volume in ships["volumes"]}.keys() == {volume["name"] for volume in flow["volumes"]}
+    assert [volume for volume in flow["volumes"] if volume["name"] != "tmp"] == ships["volumes"][1:]
+
+
 def test_training_asks_for_a_gpu_on_a_node_that_has_one_with_memory_that_its_processes_share() -> None:
     pod = pod_of(job(gpu=True, gpus=2, shared_memory="8Gi"))
     [container] = pod["containers"]
