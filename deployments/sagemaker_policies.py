@@ -108,11 +108,11 @@ def policy(flow: str, place: Place) -> dict[str, Any]:
 
 def _train(place: Place) -> list[Statement]:
     """Push the image, and a shadow beside the champion: the only flow that pushes."""
-    return [*_push(place), *_write(place), *_serve(place), *_registry(place)]
+    return [*_push(place), *_models(place), *_serve(place), *_registry(place)]
 
 
 def _release(place: Place) -> list[Statement]:
-    return [*_write(place), *_serve(place), *_registry(place)]
+    return [*_models(place), *_serve(place), *_registry(place)]
 
 
 def _rollback(place: Place) -> list[Statement]:
@@ -158,14 +158,6 @@ def _push(place: Place) -> list[Statement]:
     reads = ("BatchGetImage", "DescribeImages", "GetDownloadUrlForLayer")
     push = Statement("Push", tuple(f"ecr:{name}" for name in layers + reads), [place.repository_arn])
     return [Statement("LogIn", ("ecr:GetAuthorizationToken",), ["*"]), push]
-
-
-def _write(place: Place) -> list[Statement]:
-    """model.tar.gz is large: it is sent in parts."""
-    if place.files is None:
-        return []
-    write = Statement("WriteModel", ("s3:PutObject", "s3:AbortMultipartUpload"), [_objects(place, place.files)])
-    return [*_reading("Model", place, place.files), write]
 
 
 def _host(place: Place) -> list[Statement]:
@@ -219,21 +211,30 @@ def _registry(place: Place) -> list[Statement]:
     ]
 
 
+def _models(place: Place) -> list[Statement]:
+    return _writing("Model", place, place.files) if place.files else []
+
+
 def _lake(place: Place) -> list[Statement]:
-    if place.lake is None:
-        return []
-    write = Statement("WriteLake", ("s3:PutObject", "s3:AbortMultipartUpload"), [_objects(place, place.lake)])
-    return [*_reading("Lake", place, place.lake), write]
+    return _writing("Lake", place, place.lake) if place.lake else []
 
 
 def _reading(what: str, place: Place, where: tuple[str, str]) -> list[Statement]:
-    """Objects under a prefix; listing them too, without which a missing object looks like a forbidden one."""
+    """Objects under a prefix, and their list."""
     bucket, prefix = where
     listing: dict[str, dict[str, Any]] | None = {"StringLike": {"s3:prefix": [f"{prefix}*"]}} if prefix else None
     return [
         Statement(f"Read{what}", ("s3:GetObject",), [_objects(place, where)]),
         Statement(f"List{what}", ("s3:ListBucket",), [f"arn:{place.partition}:s3:::{bucket}"], listing),
     ]
+
+
+def _writing(what: str, place: Place, where: tuple[str, str]) -> list[Statement]:
+    """The same and new ones, in parts where they are large; who may not list without a prefix is told 403 for what is not there."""
+    write = Statement(f"Write{what}", ("s3:PutObject", "s3:AbortMultipartUpload"), [_objects(place, where)])
+    unnamed = {"Null": {"s3:prefix": "true"}}
+    miss = Statement(f"Miss{what}", ("s3:ListBucket",), [f"arn:{place.partition}:s3:::{where[0]}"], unnamed)
+    return [*_reading(what, place, where), *([miss] if where[1] else []), write]
 
 
 def _key_use(place: Place, grants: bool = False, names: Sequence[str] = ("Decrypt", "GenerateDataKey", "DescribeKey")) -> list[Statement]:

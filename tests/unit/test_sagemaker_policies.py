@@ -147,6 +147,7 @@ def test_it_names_the_models_the_bucket_and_the_repository_of_the_place(place: P
     assert train["Push"]["Resource"] == ["arn:aws:ecr:us-east-1:123456789012:repository/replies"]
     assert found["WriteModel"]["Resource"] == ["arn:aws:s3:::acme-models/headgate/*"]
     assert found["ListModel"]["Condition"] == {"StringLike": {"s3:prefix": ["headgate/*"]}}
+    assert found["MissModel"]["Condition"] == {"Null": {"s3:prefix": "true"}}
     assert found["ReadCaptures"]["Resource"] == ["arn:aws:s3:::acme-captures/*"]
     assert "Condition" not in found["ListCaptures"]
     assert found["GiveRole"] == {
