@@ -67,6 +67,9 @@ lock: install
 	$(BIN)/uv pip compile pyproject.toml --extra dev --override requirements/overrides.txt --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" -o requirements/lock.txt
 	$(BIN)/python -m headgate.model.serving_lock requirements/lock.txt
+	$(BIN)/uv pip compile pyproject.toml deployments/production/requirements.in --extra flows --constraint requirements/lock.txt \
+		--override requirements/overrides.txt --generate-hashes --python-version 3.11 --no-annotate \
+		--custom-compile-command "make lock" -o deployments/production/requirements.txt
 
 clean: stop
 	rm -rf .headgate
