@@ -86,7 +86,9 @@ def slower(counts: ArrayLike, other_counts: ArrayLike, quantile: float, ratio: f
     shift = ceil(log10(ratio) * BOUNDS_A_DECADE - 1e-9)
     counts, other_counts = _occupied(counts, other_counts, shift)
     trials, other_trials = counts.sum(-1, keepdims=True), other_counts.sum(-1, keepdims=True)
-    within = np.minimum(np.concatenate([np.cumsum(counts, -1)[..., shift:], np.repeat(trials, shift, -1)], -1), trials)
+    within = np.minimum(
+        np.concatenate([np.cumsum(counts, -1)[..., shift:], np.repeat(trials, min(shift, counts.shape[-1]), -1)], -1), trials
+    )
     beneath = np.concatenate([np.zeros_like(other_trials), np.cumsum(other_counts, -1)[..., :-1]], -1)
     return np.asarray((above(beneath, other_trials, quantile, _WEIGHT) + below(within, trials, quantile, _WEIGHT)).min(-1))
 

@@ -215,3 +215,9 @@ def test_answers_that_users_confirm_are_data_too():
 def test_an_observation_of_an_older_version_has_no_corrections():
     old = Observation.model_validate({"cohort": "champion", "window_s": 5, "requests": 3})
     assert old.corrections is None
+
+
+def test_a_ratio_that_reaches_beyond_all_latencies_is_judged_too() -> None:
+    pair = [Observation(cohort=name, window_s=60, requests=50, latency_ms=histogram([0.2] * 50)) for name in ("challenger", "champion")]
+    seen = analyse(AutoRollback(max_p95_ratio=100, max_p99_ratio=100), pair, 1)
+    assert [one.verdict for one in seen.findings if one.metric in ("p95_ms", "p99_ms")] == ["within limits"] * 2
