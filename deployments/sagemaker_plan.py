@@ -42,11 +42,12 @@ def _blue_green(plan: Plan, place: SageMakerRegion) -> Request:
 def _rolling(plan: Plan, place: SageMakerRegion) -> Request:
     percent = plan.size_percent or 50
     steps = -(-place.instance_count // batch(percent, place.instance_count))
+    wait_s = plan.wait_interval_s or plan.bake_time_s
     return {
         "RollingUpdatePolicy": {
             "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": percent},
-            "WaitIntervalInSeconds": round(max(plan.wait_interval_s, plan.bake_time_s)),
-            "MaximumExecutionTimeoutInSeconds": _longest(steps * plan.wait_interval_s, place),
+            "WaitIntervalInSeconds": round(wait_s),
+            "MaximumExecutionTimeoutInSeconds": _longest(steps * wait_s, place),
         }
     }
 
@@ -116,13 +117,16 @@ def alarms(endpoint: str, config: str, plan: Plan, max_p99_ms: float) -> list[Re
 
 
 def share_of(pending: Mapping[str, Any]) -> tuple[int, datetime | None]:
-    """Percent of the traffic that the new fleet has, or is being given, by its status messages; and since when it bakes at that."""
+    """Percent of the traffic that the new fleet has, or is being given, by its status messages; and since when it bakes at that.
+
+    Between the batches of a rolling update the instances tell.
+    """
     variant = next(one for one in pending["ProductionVariants"] if one["VariantName"] == CHAMPION)
     status = _last(variant.get("VariantStatus") or [])
-    if status.get("Status") not in ("Baking", "ActivatingTraffic"):
-        return 0, None
-    found = re.search(r"canary capacity of (\d+) instance", str(status.get("StatusMessage", "")))
     total = variant.get("DesiredInstanceCount") or variant.get("CurrentInstanceCount") or 1
+    if status.get("Status") not in ("Baking", "ActivatingTraffic"):
+        return min(99, round(100 * variant.get("CurrentInstanceCount", 0) / total)), None
+    found = re.search(r"canary capacity of (\d+) instance", str(status.get("StatusMessage", "")))
     percent = min(99, round(100 * int(found[1]) / total)) if found else 100
     return percent, status.get("StartTime") if status["Status"] == "Baking" else None
 

@@ -158,6 +158,15 @@ def test_a_linear_rollout_grows_step_by_step(simulator: Simulator, servers: Answ
     assert [one for one in dict.fromkeys(world.seen) if one.startswith("wait")] == ["wait 0", "wait 25", "wait 50", "wait 75", "wait 100"]
 
 
+def test_a_rolling_update_needs_no_second_fleet(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
+    rolling = made(simulator, PLACE.model_copy(update={"routing": "rolling"}))
+    world = World(simulator, tmp_path, LINEAR, rate=1, target=rolling)
+    world.begin()
+    ended = world.run()
+    assert (ended.reason, ended.promoted) == ("the release is champion and passed its endpoint test", True)
+    assert {"wait 25", "wait 50", "wait 75"} <= {*world.seen}
+
+
 def test_an_alarm_on_the_new_fleet_takes_it_back_and_the_machine_says_why(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
     slow = CANARY.model_copy(update={"auto_rollback": POLICY.model_copy(update={"min_requests": 10_000})})  # the alarm alone can end it
     world = World(simulator, tmp_path, slow)
@@ -349,7 +358,7 @@ class Killed(BaseException):
 
 
 class Dying:
-    """A client with a moment for a kill before and after each call that changes something; `left` moments pass before it comes."""
+    """A client that is killed before a call that changes something, once `left` of them were made."""
 
     def __init__(self, client: Any, left: list[int]) -> None:
         self._client, self._left = client, left
@@ -360,17 +369,12 @@ class Dying:
             return found
 
         def call(**request: Any) -> Any:
-            self._moment()
-            said = found(**request)
-            self._moment()
-            return said
+            self._left[0] -= 1
+            if self._left[0] < 0:
+                raise Killed
+            return found(**request)
 
         return call
-
-    def _moment(self) -> None:
-        self._left[0] -= 1
-        if self._left[0] < 0:
-            raise Killed
 
 
 def plan_under_way(target: SageMakerTarget) -> None:
@@ -430,7 +434,7 @@ def test_a_step_that_is_killed_at_any_call_is_finished_by_repeating_it(simulator
             act(dying)
         except Killed:
             killed = True
-            act(made(simulator))
+        act(made(simulator))  # after the last call too
         assert releases(made(simulator).status(ENDPOINT)) == expected
         servers.close()
         if not killed:
