@@ -227,7 +227,7 @@ def test_the_first_release_is_champion_at_once_and_one_that_does_not_start_leave
 def test_expired_credentials_in_the_middle_stop_nothing(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
     world = World(simulator, tmp_path, CANARY)
     world.begin()
-    simulator.fail("DescribeEndpoint", "ExpiredTokenException", 40)
+    simulator.fail("DescribeEndpoint", "ExpiredTokenException", 1000)
     with pytest.raises(Unavailable, match="renew the credentials"):
         world.run()
     simulator.heal()
@@ -438,5 +438,5 @@ def test_a_step_that_is_killed_at_any_call_is_finished_by_repeating_it(simulator
         assert releases(made(simulator).status(ENDPOINT)) == expected
         servers.close()
         if not killed:
-            assert moment > 1
+            assert moment > 0
             return
