@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from deployments.target import Cohort, EndpointStatus, NativeTarget, Observation, Progress, Revision, Split, Target
-from headgate.errors import Terminal, Transient
+from headgate.errors import Stale, Terminal, Transient
 from headgate.lake import Lake
 from headgate.record import Record
 from headgate.release.audit import append
@@ -17,11 +17,12 @@ from headgate.release.canary import analyse
 from headgate.release.champion import champion, crown
 from headgate.release.native import next_native_action, plan_of
 from headgate.release.record import Release
-from headgate.release.rollout import Action, Analysis, Concluded, Situation, Step, Verdict, next_action, steps, write_step
+from headgate.release.rollout import Action, Analysis, Concluded, Situation, Step, Verdict, go_back, next_action, steps, write_step
 from headgate.settings import Stage
 
 Ask = Callable[[dict[str, Any]], dict[str, Any]]
-PATIENCE = 10  # looks or acts that may find the target unavailable in a row
+PATIENCE_S = 600.0  # for so long the target may be unavailable, or changed by others, before the run gives up
+ASKED_AGAIN = 5  # times that the endpoint test waits a second for a server that does not answer yet
 LATENCY_OF_S = 3600.0  # the champion's latency of so long sets the limit of a plan
 
 
@@ -120,23 +121,22 @@ class Drive:
     def to_the_end(self) -> StageEnd:
         """Act until the release is champion here, or gone; Unavailable where the target does not answer for long."""
         self._read[:] = steps(self.lake, self.release.id)
-        unavailable = 0
+        since: datetime | None = None
         while True:
             try:
                 if (action := self.step()).kind in ("finish", "roll_back"):
                     return self._end(action)
-                unavailable = 0
-            except Transient:
-                unavailable += 1
-                if unavailable > PATIENCE:
+                since = None
+            except (Transient, Stale):  # the next look says what became of it
+                since = since or self.clock()
+                if (self.clock() - since).total_seconds() > PATIENCE_S:
                     raise
                 self.probe(1.0)
 
     def step(self) -> Action:
         """Look and act once; each act can be repeated."""
         now = self.clock()
-        situation = look(self.target, self.endpoint, self.stage, self.release.id, self._past(), now)
-        action = (next_native_action if native(self.target, self.stage) else next_action)(self.stage, situation, now)
+        situation, action = self._decided(now)
         self.told(situation, action)
         if action.kind != "wait":
             seen = situation.analysis if situation.analysis.findings else None
@@ -147,11 +147,22 @@ class Drive:
             self.probe(action.wait_s)
         return action
 
+    def _decided(self, now: datetime) -> tuple[Situation, Action]:
+        """What is, and what follows from it; a share that cannot be watched any more is taken back."""
+        try:
+            situation = look(self.target, self.endpoint, self.stage, self.release.id, self._past(), now)
+        except Terminal as fault:
+            unknown = Situation(release=self.release.id, champion=None, challenger=None, challenger_percent=0)
+            return unknown, go_back("inconclusive", f"the endpoint cannot be looked at: {fault}")
+        return situation, (next_native_action if native(self.target, self.stage) else next_action)(self.stage, situation, now)
+
     def _performed(self, action: Action) -> tuple[str, ...]:
         """Do it; what the target refuses is told, so that the machine decides what follows."""
         if action.kind in ("deploy", "submit", "shift", "hold", "promote"):
             try:
                 self._change(action)
+            except Stale:
+                raise
             except Terminal as fault:
                 return (str(fault),)
         elif action.kind == "test":
@@ -195,11 +206,19 @@ class Drive:
     def _test(self) -> tuple[str, ...]:
         status = self.target.status(self.endpoint)
         cohort: Cohort = "champion" if status.champion and status.champion.release == self.release.id else "challenger"
-        return tuple(self.test(lambda body: self.target.invoke(self.endpoint, body, cohort=cohort)))
+        return tuple(self.test(lambda body: self._asked(body, cohort)))
+
+    def _asked(self, body: dict[str, Any], cohort: Cohort) -> dict[str, Any]:
+        """The answer to the endpoint test: a Gateway may accept a route before it follows it."""
+        for _ in range(ASKED_AGAIN):
+            try:
+                return self.target.invoke(self.endpoint, body, cohort=cohort)
+            except Transient:
+                self.probe(1.0)
+        return self.target.invoke(self.endpoint, body, cohort=cohort)
 
     def _crown(self) -> None:
-        if native(self.target, self.stage):
-            self.target.promote(self.endpoint, self.release.id)  # it has all traffic already; what stood by for it is put away
+        self.target.promote(self.endpoint, self.release.id)  # again: a promotion whose reply was lost may not be in force everywhere
         live = champion(self.lake, self.release.model, self.stage.environment)
         now = self.clock()
         crown(self.lake, self.release.model, self.stage.environment, self.release.id, live.release if live else None, now)

@@ -17,13 +17,13 @@ from made_up_release import RELEASE
 import stack.status
 from deployments.memory import MemoryTarget
 from deployments.target import Answers, EndpointStatus, Observation, Revision, Split
-from headgate.errors import Refused, Unavailable
+from headgate.errors import Refused, Stale, Unavailable
 from headgate.lake import FolderLake
 from headgate.release.audit import entries
 from headgate.release.champion import champion, crown
 from headgate.release.rollout import steps
 from headgate.settings import ABTest, AutoRollback, Stage, TrafficRouting
-from tasks.driving import PATIENCE, Drive, StageEnd
+from tasks.driving import PATIENCE_S, Drive, StageEnd
 
 OLD = Revision(release="old", bundle_digest="0" * 64, bundle="old")
 NEW = Revision(release=RELEASE.id, bundle_digest="1" * 64, bundle="new")
@@ -169,7 +169,7 @@ def test_any_write_or_act_of_a_linear_rollout_can_be_the_last_before_a_kill(tmp_
 
 def test_a_target_that_is_unavailable_for_a_moment_stops_nothing(tmp_path: Path) -> None:
     world = World(tmp_path, "CANARY", "")
-    failing, real = iter(range(PATIENCE)), world.target.observed
+    failing, real = iter(range(int(PATIENCE_S) - 1)), world.target.observed
 
     def sometimes(status: EndpointStatus, window_s: float) -> tuple[Observation, ...]:
         if next(failing, None) is not None:
@@ -189,6 +189,65 @@ def test_a_target_that_stays_unavailable_ends_the_run(tmp_path: Path) -> None:
     world.target.observed = never
     with pytest.raises(Unavailable, match="no answer"):
         world.run([])
+
+
+def test_a_share_that_may_not_be_watched_is_taken_back(tmp_path: Path) -> None:
+    world = World(tmp_path, "CANARY", "")
+
+    def forbidden(*_: Any) -> tuple[Observation, ...]:
+        raise Refused("pods/exec is forbidden")
+
+    world.target.observed = forbidden
+    ended = world.run([])
+    assert (ended.promoted, ended.verdict) == (False, "inconclusive")
+    assert ended.reason == "inconclusive: the endpoint cannot be looked at: pods/exec is forbidden"
+    status = world.target.status("endpoint")
+    assert (status.champion, status.challenger, status.split) == (OLD, None, Split())
+
+
+@pytest.mark.parametrize("change", ["deploy", "set_split", "promote"])
+@pytest.mark.parametrize("fault", [Stale("it was changed meanwhile; look again"), Unavailable("the reply was lost")])
+def test_a_change_that_met_another_one_or_whose_reply_was_lost_is_looked_at_again(tmp_path: Path, change: str, fault: Exception) -> None:
+    world = World(tmp_path, "CANARY", "")
+    once, real = iter([fault]), getattr(world.target, change)
+
+    def sometimes(*given: Any) -> Any:
+        if isinstance(fault, Unavailable):
+            real(*given)
+        if told := next(once, None):
+            raise told
+        return real(*given)
+
+    setattr(world.target, change, sometimes)
+    assert world.run([]).promoted
+
+
+def test_a_promotion_that_is_in_force_on_record_alone_is_repeated_before_it_counts(tmp_path: Path) -> None:
+    world = World(tmp_path, "CANARY", "")
+    taken, real = iter([False, True]), world.target.promote
+
+    def promote(endpoint: str, release: str) -> EndpointStatus:
+        found = real(endpoint, release)
+        if not next(taken):
+            raise Unavailable("the Gateway did not take generation 7; repeat it once it does")
+        return found
+
+    world.target.promote = promote  # type: ignore[method-assign]
+    assert world.run([]).promoted
+    assert next(taken, None) is None, "it was asked twice"
+
+
+def test_a_server_that_does_not_answer_its_endpoint_test_yet_is_asked_again(tmp_path: Path) -> None:
+    world = World(tmp_path, "CANARY", "")
+    once, real = iter([1]), world.target.invoke
+
+    def sometimes(*given: Any, **named: Any) -> dict[str, Any]:
+        if next(once, None):
+            raise Unavailable("503")
+        return real(*given, **named)
+
+    world.target.invoke = sometimes  # type: ignore[method-assign]
+    assert world.run([]).promoted
 
 
 def test_the_steps_keep_what_was_seen_when_they_were_decided(tmp_path: Path) -> None:
