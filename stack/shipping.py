@@ -5,6 +5,7 @@ What servers on a cluster logged is copied to this machine first. Staging is lef
 
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,9 +22,14 @@ log = logging.getLogger("headgate.shipping")
 
 def log_folders(settings: Settings) -> list[Path]:
     """The log folder of every release at every endpoint but those of staging."""
-    staging = {f"{name}-{model.rollout.staging}" for name, model in settings.models.items()}
+    staging = tuple(f"{name}-{model.rollout.staging}" for name, model in settings.models.items())
     found = [folder for place in ("predictions", "cluster_logs") for folder in settings.home.absolute().glob(f"{place}/*/*")]
-    return sorted(folder for folder in found if folder.is_dir() and folder.parent.name not in staging)
+    return sorted(folder for folder in found if folder.is_dir() and not _is_staging(folder.parent.name, staging))
+
+
+def _is_staging(endpoint: str, staging: Sequence[str]) -> bool:
+    """Staging, and the endpoints that sanity checks have for themselves."""
+    return any(endpoint == name or endpoint.startswith(f"{name}-sanity-") for name in staging)
 
 
 def ship_all(settings: Settings) -> Shipped:

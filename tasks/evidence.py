@@ -12,6 +12,7 @@ from data_checks.annotations import DataCheckReport
 from headgate.data.table import DatasetTable
 from headgate.errors import Refused
 from headgate.evaluation.evidence import BesideFile, CostBasis, DataChange, Evidence, ReleaseSubject, write_evidence
+from headgate.evaluation.evidence_record import Fleet
 from headgate.evaluation.evidence_summary import headline, model_card_with_link, summary_markdown
 from headgate.evaluation.load_report import LoadReport
 from headgate.evaluation.report import Report
@@ -25,7 +26,7 @@ from headgate.release.registry import Registered, link_evidence, log_evidence, s
 from headgate.release.shadow_report import ShadowReport
 from headgate.settings import ModelSettings, load_settings
 from tasks.once import once_per_run
-from tasks.places import evidence_url, keep_folder, the_lake, workplace
+from tasks.places import evidence_url, in_regions, keep_folder, the_lake, workplace
 
 PREDICTIONS, MODEL_CARD = "predictions.parquet", "model_card.md"
 
@@ -50,6 +51,10 @@ def record_release(
     (out / MODEL_CARD).write_text(model_card_with_link(_card(candidate), evidence, page), encoding="utf-8")
     keep_folder(lake, out, f"{folder(release.id)}/evidence")
     save_release(lake, release)
+    if in_regions(load_settings().model(candidate.model)):
+        from tasks.regions import mirror_release
+
+        mirror_release(release, evidence)
     log_evidence(registered.run_id, out, _final_metrics(regression))
     link_evidence(candidate.model, registered, page, f"Evidence: {evidence.verdict}. {headline(evidence)}")
     create_markdown_artifact(key=f"evidence-{candidate.model}", description=f"Evidence of release {release.id[:12]}", markdown=summary)
@@ -155,7 +160,12 @@ def _files_beside(out: Path) -> tuple[BesideFile, ...]:
 def _cost_basis(settings: ModelSettings) -> CostBasis:
     """The endpoint of the load test runs on this machine (staging is always here)."""
     wanted = settings.load_test
-    return CostBasis(per_hour=wanted.cost_per_hour, currency=wanted.currency, cores=os.cpu_count())
+    fleets: tuple[Fleet, ...] = ()
+    if in_regions(settings):
+        from tasks import regions
+
+        fleets = regions.fleets(settings)
+    return CostBasis(per_hour=wanted.cost_per_hour, currency=wanted.currency, cores=os.cpu_count(), fleets=fleets)
 
 
 def _card(candidate: Candidate) -> str:

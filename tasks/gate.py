@@ -17,7 +17,7 @@ from headgate.settings import load_settings
 from tasks.asking import start_gate_run
 from tasks.candidates import production
 from tasks.once import once_per_run
-from tasks.places import evidence_url, the_lake
+from tasks.places import evidence_url, in_regions, the_lake
 
 
 @once_per_run("request approval")
@@ -146,8 +146,17 @@ def _tell(text: str) -> None:
         get_run_logger().warning("no notice was sent: %s", fault)
 
 
+def mirror_decided(release: Release, decision: Decision) -> None:
+    """Show a decision in SageMaker's Model Registry, where a region of headgate.toml wants that."""
+    if in_regions(load_settings().model(release.model)):
+        from tasks.regions import mirror_decision
+
+        mirror_decision(release, decision)
+
+
 def close_rejected(release: Release, decision: Decision) -> str:
     """Keep the champion; the challenger is no challenger any more."""
     drop_alias(release.model, "challenger", release.registered_version)
+    mirror_decided(release, decision)
     get_run_logger().info("release %s was rejected by %s: %s", release.id[:12], decision.approver, decision.reason)
     return "rejected"

@@ -8,7 +8,7 @@ from headgate.errors import NotFound, Refused
 from headgate.lake import Lake, open_lake
 from headgate.model.bundle import signature_beside
 from headgate.release.record import load_release
-from headgate.settings import LOCAL, Settings, load_settings
+from headgate.settings import LOCAL, ModelSettings, Settings, load_settings
 
 
 def the_lake(settings: Settings | None = None) -> Lake:
@@ -36,6 +36,11 @@ def target_named(name: str) -> Target:
         return region_target(region)
     known = ", ".join((LOCAL, *sorted({**settings.kubernetes, **settings.sagemaker})))
     raise Refused(f"expected a target of {known}, found {name!r}")
+
+
+def in_regions(model: ModelSettings) -> bool:
+    """Whether some stage of a model is in a region of SageMaker: only then AWS's client is loaded."""
+    return any(stage.target in load_settings().sagemaker for stage in model.rollout.stages)
 
 
 def local_target() -> LocalTarget:

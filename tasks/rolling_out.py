@@ -19,6 +19,7 @@ from headgate.release.rollout_text import markdown
 from headgate.settings import Stage, load_settings
 from tasks.candidates import production
 from tasks.driving import Drive, StageEnd
+from tasks.gate import mirror_decided
 from tasks.live_page import Page
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, local_target, revision_of, target_named, the_lake
@@ -131,6 +132,7 @@ def finish_release(release: Release, decision: Decision) -> str:
     settings = load_settings().model(release.model)
     set_alias(release.model, "champion", release.registered_version)
     drop_alias(release.model, "challenger", release.registered_version)
+    mirror_decided(release, decision)
     url = target_named(settings.rollout.stages[-1].target).status(endpoint_name(release.model, production(settings))).url
     get_run_logger().info("release %s is champion, approved by %s; production answers at %s", release.id[:12], decision.approver, url)
     return "released"

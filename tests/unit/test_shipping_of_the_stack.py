@@ -23,6 +23,7 @@ def test_every_endpoint_but_staging_is_shipped_once(tmp_path: Path, monkeypatch:
     logged(tmp_path, "replies-production", "r1", f"predictions-20260504-{ulid}.jsonl")
     logged(tmp_path, "replies-production", "r2", f"feedback-20260504-{ulid}.jsonl", "feedback")
     logged(tmp_path, "replies-staging", "r1", f"predictions-20260504-{identifier(NOW)[9:]}.jsonl")
+    logged(tmp_path, "replies-staging-sanity-0a1b2c3d", "r1", f"predictions-20260504-{identifier(NOW)[9:]}.jsonl")
     assert ship_all(settings).parts == 2
     assert ship_all(settings).parts == 0
     lake = open_lake(settings.lake)
