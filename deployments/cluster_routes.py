@@ -102,7 +102,7 @@ def conditions(route: Manifest, gateway: Gateway) -> str:
 
 
 def _holds(told: list[Manifest], generation: int) -> bool:
-    held = {one["type"]: one["status"] == "True" and one.get("observedGeneration", 0) >= generation for one in told}
+    held: dict[str, bool] = {one["type"]: one["status"] == "True" and one.get("observedGeneration", 0) >= generation for one in told}
     return held.get("Accepted", False) and held.get("ResolvedRefs", True)
 
 

@@ -1,6 +1,5 @@
 """`headgate render`: the Kubernetes objects of a release, to be read, committed and applied by whoever likes to."""
 
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +11,6 @@ from deployments.manifests.pods import objects
 from deployments.manifests.rbac import rbac
 from deployments.manifests.traffic import Gateway, http_route
 from deployments.manifests.workload import Apis, DnsLabel, Manifest, Resources, Workload, measured, replicas_for
-from deployments.sagemaker_policies import FLOWS, place_of, policy
 from headgate.errors import BadInput, NotFound
 from headgate.release.configuration import configuration_of
 from headgate.release.record import Release, load_release
@@ -65,17 +63,6 @@ def render_rbac(namespace: str, account: str, account_namespace: str | None) -> 
     except ValidationError as fault:
         raise _told(fault, ("namespace", "account", "account namespace")) from None
     return as_yaml(rbac(*names))
-
-
-def render_iam(place: str, flow: str | None) -> str:
-    """JSON of the policy of one flow in a region of SageMaker, or of all by their names."""
-    settings = load_settings()
-    if (region := settings.sagemaker.get(place)) is None:
-        known = ", ".join(sorted(settings.sagemaker)) or "none"
-        raise NotFound(f"expected the name of a table [sagemaker.NAME] in headgate.toml, which has {known}; found {place!r}")
-    names = place_of(region, sorted(settings.models), settings.lake)
-    found = policy(flow, names) if flow else {one: policy(one, names) for one in FLOWS}
-    return json.dumps(found, indent=2) + "\n"
 
 
 def as_yaml(found: Sequence[Manifest], workload: Workload | None = None) -> str:
