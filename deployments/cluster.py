@@ -138,7 +138,16 @@ class Cluster:
         return True
 
     def _resource(self, api_version: str, kind: str) -> Any:
-        return self._dynamic.resources.get(api_version=api_version, kind=kind)
+        """What a kind is called here. The client's discovery is broken for good once it was interrupted, so it is begun anew then."""
+        try:
+            return self._dynamic.resources.get(api_version=api_version, kind=kind)
+        except ResourceNotFoundError:
+            raise
+        except Exception as fault:
+            self.__dict__.pop("_dynamic", None)
+            if isinstance(fault, KeyError):  # it lost its own cache
+                raise Unavailable(f"what the cluster has is not known, its discovery was interrupted ({fault}); try again") from fault
+            raise
 
     @cached_property
     def _api(self) -> Any:
@@ -234,6 +243,6 @@ def _told(where: str, fault: Any) -> Exception:
         return Stale(f"{where}: it was changed meanwhile ({said}); look again and repeat")
     if status == 403 or "Handshake status 403" in said:
         return Refused(f"{where}: not allowed ({said}); `headgate render rbac` prints the Role that the flows need")
-    if status in (0, 429) or status >= 500:
+    if status in (0, 401, 429) or status >= 500:  # 401: a token that is being renewed
         return Unavailable(f"{where}: the cluster answered {status}: {said}")
     return Refused(f"{where}: the cluster answered {status}: {said}")

@@ -1,7 +1,7 @@
 """What every target promises, of the Kubernetes target on a real cluster.
 
-A pod takes seconds to start and to leave, so that the endpoint stays from test to test, and a change is killed at a few moments only:
-`-m slow` kills it at more of them.
+A pod takes seconds to start and to leave, so that the endpoint stays from test to test, and a change is killed at a few moments only.
+All of it takes minutes, so that it is not in .ci/run: pytest tests/cluster -m cluster
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from deployments.cluster import OWNED, Cluster
 from deployments.kubernetes import KubernetesTarget
 from deployments.manifests.workload import Manifest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 class DyingCluster(Cluster):
