@@ -149,7 +149,9 @@ class KubernetesTarget:
 
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request past the cache, by the named cohort if one is given; changes nothing."""
-        self._routes.known(endpoint)
+        live = layout_of(self._routes.known(endpoint)).live()
+        if cohort and cohort not in live:  # the standard lets a request for nobody fall to the weighted rule
+            raise NotFound(f"endpoint {endpoint} has no {cohort}; deploy one first")
         return self._ask(endpoint, "POST", "/invocations", {"X-Headgate-Cache": "off"}, cohort, body)
 
     def running(self, endpoint: str, cohort: Cohort) -> Running:
