@@ -4,8 +4,8 @@
 #   git archive HEAD | tar -x -C /tmp/clean          # a clean tree; or the checkout itself: only what the .dockerignore beside this lists goes in
 #   docker build -t headgate-flows --build-arg COMMIT=$(git rev-parse HEAD) -f deployments/production/flows.Dockerfile .
 #
-# torch for CUDA (several GB more): --build-arg TORCH_INDEX=https://pypi.org/simple
-# A private package index: --secret id=pip,src=pip.conf; its certificate: --secret id=ca,src=ca.pem (kept in no layer).
+# Packages, torch too, come from the index that pip is told of: --secret id=pip,src=pip.conf; without one PyPI, whose torch is the one for
+# CUDA (several GB more). for the CPU build name PyTorch's index there. The index's certificate: --secret id=ca,src=ca.pem (kept in no layer).
 # Wheels that no index has: --build-context wheels=DIR.
 # podman and buildah: add --ignorefile deployments/production/flows.Dockerfile.dockerignore
 #
@@ -17,7 +17,6 @@ FROM scratch AS wheels
 # The only stage that needs a network. Everything but torch is checked by its hash; torch's CPU and CUDA builds differ by machine.
 FROM ${BASE_IMAGE} AS install
 COPY requirements/bootstrap.txt requirements/torch.txt deployments/production/requirements.txt /lock/
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca \
     if [ -e /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca; fi && \
     python3 -m venv /opt/headgate && python3 -m venv /opt/bootstrap && \
@@ -27,7 +26,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,ta
     || $pip -r /lock/requirements.txt; }
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca --mount=type=bind,from=wheels,target=/wheels \
     if [ -e /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi && \
-    /opt/headgate/bin/python -m pip install --no-cache-dir --no-compile --find-links /wheels --index-url "${TORCH_INDEX}" -r /lock/torch.txt
+    /opt/headgate/bin/python -m pip install --no-cache-dir --no-compile --find-links /wheels -r /lock/torch.txt
 # torch ships files that only later Pythons can read.
 RUN /opt/headgate/bin/python -m compileall -q -x /torch/testing/ --invalidation-mode unchecked-hash /opt/headgate/lib && \
     chmod -R a+rX,go-w /opt/headgate
