@@ -5,7 +5,7 @@
 #   docker build -t headgate-flows --build-arg COMMIT=$(git rev-parse HEAD) -f deployments/production/flows.Dockerfile .
 #
 # Packages, torch too, come from the index that pip is told of: --secret id=pip,src=pip.conf; without one PyPI, whose torch is the one for
-# CUDA (several GB more). for the CPU build name PyTorch's index there. The index's certificate: --secret id=ca,src=ca.pem (kept in no layer).
+# CUDA (several GB more); for the CPU build name PyTorch's index there. The index's certificate: --secret id=ca,src=ca.pem (kept in no layer).
 # Wheels that no index has: --build-context wheels=DIR.
 # podman and buildah: add --ignorefile deployments/production/flows.Dockerfile.dockerignore
 #
