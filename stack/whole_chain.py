@@ -124,9 +124,11 @@ def pass_gate(model: str, known: Standing, unattended: Approver | None, say: Say
 
 
 def waiting_run(release: Release) -> UUID:
-    """The gate run of a release, started if the training run was killed before it could."""
+    """The gate run of a release, started if the training run was killed before it could, and again if it failed on its way."""
     run = gate_run(release)
-    return run.id if run else start_run("release_candidate", {"release": release.id}, idempotency_key=release.evidence_digest)
+    if run and not (run.state and run.state.is_final()):
+        return run.id
+    return start_run("release_candidate", {"release": release.id}, idempotency_key=release.evidence_digest)
 
 
 def get_answer(release: Release, run_id: UUID, unattended: Approver | None, say: Say) -> bool:
