@@ -23,14 +23,15 @@ def serving(bundle: Path, workers: int = 1) -> Iterator[str]:
             told = process.stderr.readline()
             assert "serving bundle" in told, told + process.stderr.read()
             url = told.split(" on ")[1].split(",")[0]
-            _wait(url)
+            until_ready(url)
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
 
 
-def _wait(url: str) -> None:
+def until_ready(url: str) -> None:
+    """Returns once the server answers its ping."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         try:

@@ -11,6 +11,11 @@ from uuid import uuid4
 
 from simulator import Simulator
 
+from deployments.sagemaker import SageMakerTarget
+from deployments.sagemaker_clients import Clients
+from deployments.target import Revision
+from headgate.settings import SageMakerRegion
+
 
 class Answering:
     """What each release answers: `errors` is the share of failed calls, `delay_s` its latency, `label` its label; by release."""
@@ -79,3 +84,16 @@ def answering(simulator: Simulator) -> Iterator[Answering]:
     simulator.serve = servers.address
     yield servers
     servers.close()
+
+
+def revision(release: str) -> Revision:
+    """A release with a bundle and an image of its own."""
+    digest = digest_of(release)
+    return Revision(release=release, bundle_digest=digest, bundle="none", model="replies", image_digest=f"sha256:{digest}")
+
+
+def target_on(simulator: Simulator, place: SageMakerRegion) -> SageMakerTarget:
+    """The target on the simulator, by its clock."""
+    names = ("sagemaker", "sagemaker-runtime", "s3", "ecr", "cloudwatch", "sts")
+    clients = Clients(*(simulator.client(name) for name in names))
+    return SageMakerTarget(place, clients, sleep=simulator.clock.advance, clock=simulator.clock.now)

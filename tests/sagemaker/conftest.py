@@ -14,7 +14,9 @@ from uuid import uuid4
 import boto3
 import pytest
 from accounts import IMAGE, ROLE, Account
+from answering_servers import Answering, answering
 from containers import Containers
+from simulated_rollout import Times
 from simulator import Simulator, simulated
 
 REAL = os.environ.get("HEADGATE_AWS_TESTS") == "1"
@@ -47,6 +49,15 @@ def simulator(one_simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     yield one_simulator
     one_simulator.reset()
+
+
+@pytest.fixture
+def servers(simulator: Simulator) -> Iterator[Answering]:
+    """What answers for every model of the simulator, whose waits are short."""
+    simulator.times = Times(provision_s=20, shift_s=5, scale_s=5, delete_s=5)
+    simulator.client("s3").create_bucket(Bucket="captures")
+    with answering(simulator) as found:
+        yield found
 
 
 @pytest.fixture

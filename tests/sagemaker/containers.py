@@ -4,15 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-READY_S = 60
+from running_server import until_ready
 
 
 @dataclass
@@ -53,7 +50,7 @@ class Containers:
         told = process.stdout.readline()
         url = told.split(" on ")[-1].split(",")[0].strip()
         assert url.startswith("http://"), told + process.stdout.read()
-        _wait(url)
+        until_ready(url)
         return url
 
     def kill(self) -> None:
@@ -68,15 +65,3 @@ class Containers:
         for process in self._running:
             process.communicate(timeout=60)
         self._running.clear()
-
-
-def _wait(url: str) -> None:
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"{url}/ping", trust_env=False).raise_for_status()
-        except httpx.TransportError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError(f"{url} was not ready after {READY_S} s")

@@ -1,16 +1,12 @@
 """The flows' IAM policies let the SageMaker target do its work, and nothing besides: each request on the simulator is held against them."""
 
-from collections.abc import Iterator
-
 import pytest
-from answering_servers import Answering, answering, digest_of
-from simulated_rollout import Times
+from answering_servers import Answering, revision, target_on
 from simulator import Simulator
 
 from deployments.sagemaker import SageMakerTarget
-from deployments.sagemaker_clients import Clients
 from deployments.sagemaker_policies import place_of, policy
-from deployments.target import Plan, Revision, Split
+from deployments.target import Plan, Split
 from headgate.errors import HeadgateError
 from headgate.settings import SageMakerRegion
 
@@ -26,24 +22,9 @@ PLACE = SageMakerRegion(
 )
 
 
-def revision(release: str) -> Revision:
-    digest = digest_of(release)
-    return Revision(release=release, bundle_digest=digest, bundle="none", model="replies", image_digest=f"sha256:{digest}")
-
-
-@pytest.fixture
-def servers(simulator: Simulator) -> Iterator[Answering]:
-    simulator.times = Times(provision_s=20, shift_s=5, scale_s=5, delete_s=5)
-    simulator.client("s3").create_bucket(Bucket="captures")
-    with answering(simulator) as found:
-        yield found
-
-
 @pytest.fixture
 def target(simulator: Simulator, servers: Answering) -> SageMakerTarget:
-    names = ("sagemaker", "sagemaker-runtime", "s3", "ecr", "cloudwatch", "sts")
-    clients = Clients(*(simulator.client(name) for name in names))
-    return SageMakerTarget(PLACE, clients, sleep=simulator.clock.advance, clock=simulator.clock.now)
+    return target_on(simulator, PLACE)
 
 
 def allow(simulator: Simulator, flow: str, model: str = "replies") -> None:

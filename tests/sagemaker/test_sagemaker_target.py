@@ -1,18 +1,18 @@
 """The SageMaker target and the rollout on it, against the simulator: real boto3 over HTTP, captures in S3, alarms in CloudWatch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from answering_servers import Answering, answering, digest_of
+from answering_servers import Answering, digest_of, revision, target_on
 from simulated_rollout import Times
 from simulator import Simulator
 
 from deployments.sagemaker import SageMakerTarget
 from deployments.sagemaker_clients import Clients
-from deployments.target import EndpointStatus, Plan, Revision, Split
+from deployments.target import EndpointStatus, Plan, Split
 from headgate.data.version import DataVersion
 from headgate.errors import Refused, Unavailable
 from headgate.lake import FolderLake
@@ -59,12 +59,6 @@ LINEAR = CANARY.model_copy(
 ALL = CANARY.model_copy(update={"traffic_routing": TrafficRouting(type="ALL_AT_ONCE")})
 
 
-def revision(release: str) -> Revision:
-    return Revision(
-        release=release, bundle_digest=digest_of(release), bundle="none", model="replies", image_digest=f"sha256:{digest_of(release)}"
-    )
-
-
 LOOK_S = 10.0  # fewer looks than the machine asks for, and none too late for it
 
 
@@ -72,22 +66,8 @@ OLD, NEW = revision("old"), revision(RELEASE.id)
 
 
 @pytest.fixture
-def servers(simulator: Simulator) -> Iterator[Answering]:
-    simulator.times = Times(provision_s=20, shift_s=5, scale_s=5, delete_s=5)
-    simulator.client("s3").create_bucket(Bucket="captures")
-    with answering(simulator) as found:
-        yield found
-
-
-@pytest.fixture
 def target(simulator: Simulator, servers: Answering) -> SageMakerTarget:
-    return made(simulator)
-
-
-def made(simulator: Simulator, place: SageMakerRegion = PLACE) -> SageMakerTarget:
-    names = ("sagemaker", "sagemaker-runtime", "s3", "ecr", "cloudwatch", "sts")
-    clients = Clients(*(simulator.client(name) for name in names))
-    return SageMakerTarget(place, clients, sleep=simulator.clock.advance, clock=simulator.clock.now)
+    return target_on(simulator, PLACE)
 
 
 class World:
@@ -95,7 +75,7 @@ class World:
 
     def __init__(self, simulator: Simulator, folder: Path, stage: Stage, rate: float = 2, target: Any = None) -> None:
         self.simulator, self.stage, self.rate = simulator, stage, rate
-        self.target, self.lake = target or made(simulator), FolderLake(folder)
+        self.target, self.lake = target or target_on(simulator, PLACE), FolderLake(folder)
         self.seen: list[str] = []
 
     def begin(self) -> None:
@@ -159,7 +139,7 @@ def test_a_linear_rollout_grows_step_by_step(simulator: Simulator, servers: Answ
 
 
 def test_a_rolling_update_needs_no_second_fleet(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
-    rolling = made(simulator, PLACE.model_copy(update={"routing": "rolling"}))
+    rolling = target_on(simulator, PLACE.model_copy(update={"routing": "rolling"}))
     world = World(simulator, tmp_path, LINEAR, rate=1, target=rolling)
     world.begin()
     ended = world.run()
@@ -314,7 +294,7 @@ def test_a_failed_endpoint_serves_again_after_a_rollback(target: SageMakerTarget
 
 def test_a_place_that_wants_model_archives_gets_each_once(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
     bundle, digest = tmp_path / "bundle", digest_of("old")
-    target = made(simulator, PLACE.model_copy(update={"models": "s3://captures/models"}))
+    target = target_on(simulator, PLACE.model_copy(update={"models": "s3://captures/models"}))
     simulator.client("s3").put_object(Bucket="captures", Key=f"models/{digest}.tar.gz", Body=b"as it was")
     target.deploy(ENDPOINT, OLD.model_copy(update={"bundle": bundle}))
     model = target.changes.known(ENDPOINT).config.cast.champion
@@ -334,7 +314,7 @@ def test_deleting_leaves_what_others_made(target: SageMakerTarget, simulator: Si
 
 
 def test_old_models_are_removed_only_beyond_the_window(simulator: Simulator, servers: Answering) -> None:
-    target = made(simulator)
+    target = target_on(simulator, PLACE)
     target = SageMakerTarget(target.place, target.clients, keep=2, sleep=target.sleep, clock=target.clock)
     for name in ("r1", "r2", "r3", "r4"):
         target.deploy(ENDPOINT, revision(name))
@@ -419,7 +399,7 @@ def test_a_step_that_is_killed_at_any_call_is_finished_by_repeating_it(simulator
         simulator.times = Times(provision_s=20, shift_s=5, scale_s=5, delete_s=5)
         servers = Answering()
         simulator.serve = servers.address
-        target = made(simulator)
+        target = target_on(simulator, PLACE)
         for earlier in before:
             earlier(target)
         left = [moment]
@@ -434,8 +414,8 @@ def test_a_step_that_is_killed_at_any_call_is_finished_by_repeating_it(simulator
             act(dying)
         except Killed:
             killed = True
-        act(made(simulator))  # after the last call too
-        assert releases(made(simulator).status(ENDPOINT)) == expected
+        act(target_on(simulator, PLACE))  # after the last call too
+        assert releases(target_on(simulator, PLACE).status(ENDPOINT)) == expected
         servers.close()
         if not killed:
             assert moment > 0
