@@ -36,7 +36,7 @@ def lost(run: FlowRun, alive: bool, now: datetime) -> bool:
 def recover(client: SyncPrefectClient) -> list[str]:
     """Start every lost run again once; says what it did."""
     said = []
-    for run in _open_or_crashed(client):
+    for run in open_or_crashed(client):
         if not lost(run, _alive(run), datetime.now(UTC)) or run.run_count >= MOST_STARTS:
             continue
         client.set_flow_run_state(run.id, AwaitingRetry(message="its process was killed"), force=True)
@@ -44,7 +44,8 @@ def recover(client: SyncPrefectClient) -> list[str]:
     return said
 
 
-def _open_or_crashed(client: SyncPrefectClient) -> list[FlowRun]:
+def open_or_crashed(client: SyncPrefectClient) -> list[FlowRun]:
+    """The runs that may have lost what they run in."""
     kinds = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CRASHED])
     return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=kinds)))
 

@@ -13,12 +13,11 @@ from typing import Any
 
 import kubernetes
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun
 from prefect.states import AwaitingRetry
 
 from headgate.release.training_ledger import MOST_STARTS
-from stack.recovery import lost
+from stack.recovery import lost, open_or_crashed
 
 PAUSE_S = 10.0
 NEVER_BEGAN = timedelta(minutes=5)  # a Job that the cluster refuses does not count as a start: it is not asked for again at once
@@ -47,7 +46,7 @@ def due(run: FlowRun, alive: bool, now: datetime) -> bool:
 
 def recover(client: SyncPrefectClient, alive: Alive) -> list[str]:
     """Start every lost run again once; says what it did. Runs are read before Jobs: a run that is there had its Job before."""
-    runs = _open_or_crashed(client)
+    runs = open_or_crashed(client)
     living = alive()
     found = [run for run in runs if due(run, str(run.id) in living, datetime.now(UTC))]
     return [_start_again(client, run) for run in found if _is_still(client, run)]
@@ -62,11 +61,6 @@ def _is_still(client: SyncPrefectClient, run: FlowRun) -> bool:
     """Whether the run did not end while its Job was looked for."""
     now = client.read_flow_run(run.id)
     return now.state is not None and run.state is not None and now.state.id == run.state.id
-
-
-def _open_or_crashed(client: SyncPrefectClient) -> list[FlowRun]:
-    kinds = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CRASHED])
-    return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=kinds)))
 
 
 def jobs_of(namespace: str) -> Alive:
