@@ -24,17 +24,17 @@ class Asking:
     def ask(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None) -> tuple[Mapping[str, Any], str]:
         """The answer, and the variant that gave it."""
         named_one = {"TargetVariant": self._variant(endpoint, cohort)} if cohort else {}
-        name = f"{ASKED_BY_US if cohort else ''}{uuid4()}"
+        request = {"Body": json.dumps(body).encode(), "ContentType": "application/json", "Accept": "application/json", **named_one}
+        try:
+            return self._asked(endpoint, {**request, "InferenceId": f"{ASKED_BY_US if cohort else ''}{uuid4()}"})
+        except NotFound:
+            self._now(endpoint)  # says so where there is none
+            raise
+
+    def _asked(self, endpoint: str, request: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         with answered(f"endpoint {endpoint}"):
             try:
-                said = self.clients.runtime.invoke_endpoint(
-                    EndpointName=endpoint,
-                    Body=json.dumps(body).encode(),
-                    ContentType="application/json",
-                    Accept="application/json",
-                    InferenceId=name,
-                    **named_one,
-                )
+                said = self.clients.runtime.invoke_endpoint(EndpointName=endpoint, **request)
             except self.clients.runtime.exceptions.ModelError as fault:
                 raise _said_no(endpoint, fault.response) from fault
             return json.loads(said["Body"].read()), said.get("InvokedProductionVariant", CHAMPION)
@@ -42,6 +42,8 @@ class Asking:
     def _variant(self, endpoint: str, cohort: Cohort) -> str:
         """The variant by which SageMaker reaches a cohort alone."""
         now = self._now(endpoint)
+        if cohort == "challenger" and self.states.layout(now).challenger is None:
+            raise NotFound(f"endpoint {endpoint} has no {cohort}; deploy one first")
         if cohort == "champion" and now.pending is None:
             return CHAMPION
         if cohort == "challenger" and now.config.cast.shape == "side_by_side":

@@ -85,22 +85,23 @@ class Changes:
         if now.broken:
             self.gone(endpoint)
             raise Refused(
-                f"release {revision.release[:12]} did not come into service at endpoint {endpoint}: {now.reason or now.status}; it is "
-                f"removed, nothing else was changed. Its log is /aws/sagemaker/Endpoints/{endpoint} in CloudWatch"
+                f"release {revision.release} did not become ready at endpoint {endpoint}: {now.reason or now.status}; it is removed, "
+                f"nothing else was changed. Its log is /aws/sagemaker/Endpoints/{endpoint} in CloudWatch"
             )
         if self.states.revision(now.config.cast.champion).release != revision.release:
             raise Stale(f"endpoint {endpoint}: it was made meanwhile, with another release; look again")
         return now
 
     def switch(self, endpoint: str, cast: Cast) -> Now:
-        """Update to a configuration all at once, and wait; Refused where it did not come into service, and SageMaker went back."""
+        """Update to a configuration all at once, and wait; Refused where it did not become ready, and SageMaker went back."""
         config = self.config(endpoint, cast, self.states.revision(cast.champion))
         self.update(endpoint, config, None)
         now = self.settled(endpoint)
         if now.config.name != config:
+            release = self.states.revision(cast.challenger or cast.champion).release
             raise Refused(
-                f"endpoint {endpoint}: the update to configuration {config} did not come into service, and SageMaker went back: "
-                f"{now.reason or now.status}; see /aws/sagemaker/Endpoints/{endpoint} in CloudWatch"
+                f"release {release} did not become ready at endpoint {endpoint}: {now.reason or now.status}; SageMaker went back to "
+                f"configuration {now.config.name}. Its log is /aws/sagemaker/Endpoints/{endpoint} in CloudWatch"
             )
         return now
 

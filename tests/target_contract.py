@@ -6,7 +6,7 @@ and a share that is set from outside; `TrafficContract` for one that logs what i
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from headgate.settings import Signing
 
 MakeTarget = Callable[..., Target]
 HOUR_S = 3600.0
-DAWN = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class TargetContract(OnTheGround):
@@ -290,8 +289,8 @@ class TrafficContract(TargetContract):
         before = seen(beside)
         for cohort, times in (("champion", 3), ("challenger", 2)):
             for _ in range(times):
-                beside.answered_by(cohort=cohort)
-        until(lambda: seen(beside).keys() == {"champion", "challenger"} and total(seen(beside)) >= total(before) + 5)
+                beside.client(cohort)
+        until(beside, lambda: seen(beside).keys() == {"champion", "challenger"} and total(seen(beside)) >= total(before) + 5)
         after = seen(beside)
         assert {cohort: after[cohort].requests - before[cohort].requests for cohort in after} == {"champion": 3, "challenger": 2}
         assert {cohort: after[cohort].errors - before[cohort].errors for cohort in after} == {"champion": 0, "challenger": 0}
@@ -301,17 +300,17 @@ class TrafficContract(TargetContract):
         assert {cohort: found.requests for cohort, found in seen(beside).items()} == {c: f.requests for c, f in after.items()}
 
     def test_answers_are_those_of_a_while_with_the_cohort_that_gave_them(self, beside: Ground) -> None:
-        beside.answered_by(cohort="champion")
-        until(lambda: bool(list(beside.target.answers(beside.endpoint, DAWN, datetime.now(UTC)).lines)))
-        since = datetime.now(UTC)
+        beside.client("champion")
+        until(beside, lambda: bool(lines_of_the_last_hour(beside)))
+        since = beside.clock()
         for cohort in ("challenger", "champion", "challenger"):
-            beside.answered_by(cohort=cohort)
+            beside.client(cohort)
 
         def cohorts(until: datetime) -> list[str]:
             return sorted(str(line["cohort"]) for line in beside.target.answers(beside.endpoint, since, until).lines)
 
-        until(lambda: len(cohorts(datetime.now(UTC))) >= 3)
-        assert cohorts(datetime.now(UTC)) == ["challenger", "challenger", "champion"]
+        until(beside, lambda: len(cohorts(beside.clock())) >= 3)
+        assert cohorts(beside.clock()) == ["challenger", "challenger", "champion"]
         assert cohorts(since) == []
 
     def test_a_mirrored_request_is_seen_with_both_answers(self, beside: Ground) -> None:
@@ -319,7 +318,7 @@ class TrafficContract(TargetContract):
         before = len(beside.target.mirrored(beside.endpoint, HOUR_S).pairs)
         for _ in range(5):
             beside.answered_by()
-        until(lambda: len(beside.target.mirrored(beside.endpoint, HOUR_S).pairs) >= before + 5)
+        until(beside, lambda: len(beside.target.mirrored(beside.endpoint, HOUR_S).pairs) >= before + 5)
         pairs = beside.target.mirrored(beside.endpoint, HOUR_S).pairs
         assert len(pairs) == before + 5
         assert all(pair.champion.prediction_id != pair.challenger.prediction_id for pair in pairs)
@@ -345,13 +344,19 @@ def seen(ground: Ground) -> dict[str, Any]:
     return {found.cohort: found for found in ground.target.observe(ground.endpoint, HOUR_S)}
 
 
+def lines_of_the_last_hour(ground: Ground) -> list[Any]:
+    """What was answered lately."""
+    now = ground.clock()
+    return list(ground.target.answers(ground.endpoint, now - timedelta(seconds=HOUR_S), now).lines)
+
+
 def total(found: dict[str, Any]) -> int:
     return sum(one.requests for one in found.values())
 
 
-def until(look: Callable[[], bool], timeout_s: float = 30) -> None:
+def until(ground: Ground, look: Callable[[], bool], timeout_s: float = 30) -> None:
     """Wait for what follows a moment later, such as a line of a log."""
     deadline = time.monotonic() + timeout_s
     while not look():
         assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
+        ground.pause()

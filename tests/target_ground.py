@@ -8,23 +8,32 @@ The module that tests a target subclasses `target_contract` and `target_kills`, 
     servers      says which releases have something that runs at the endpoint
     traffic      a context in which clients ask a url all the time, with the list of what failed; None: no such url
     doomed       (for `target_kills`) a context with a target on the same place that dies before its n-th change of the world
+and where the place has a time of its own, or counts its clients' requests otherwise than ours
+    clock        what time it is there
+    pause        lets a moment of it pass, in which what comes late may come
+    client       says which release answers a client's request to a cohort by name
 
 An endpoint is brought there by the target's own calls, and stays as a test left it: where a server takes long to start, most tests begin
 with servers that run already. Where that is still too slow, a subclass sets the name of a test to None and says why.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
 
-from deployments.target import EndpointStatus, Revision, Split, Target
+from deployments.target import Cohort, EndpointStatus, Revision, Split, Target
 
 BODY = {"instances": [{"text": "Sounds good, let us talk on Monday."}]}
 Servers = Callable[[], set[str]]
 Traffic = Callable[[str | None], AbstractContextManager[list[str]]]
+Clock = Callable[[], datetime]
+Pause = Callable[[], object]
+Client = Callable[[Cohort], str]
 
 
 class Revisions(NamedTuple):
@@ -44,6 +53,9 @@ class Ground:
     revisions: Revisions
     servers: Servers
     traffic: Traffic
+    clock: Clock
+    pause: Pause
+    client: Client
 
     @property
     def absent(self) -> str:
@@ -104,8 +116,23 @@ class OnTheGround:
         revisions: Revisions,
         servers: Servers,
         traffic: Traffic,
+        clock: Clock,
+        pause: Pause,
+        client: Client,
     ) -> Ground:
-        return Ground(target, endpoint, revisions, servers, traffic)
+        return Ground(target, endpoint, revisions, servers, traffic, clock, pause, client)
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return lambda: datetime.now(UTC)
+
+    @pytest.fixture
+    def pause(self) -> Pause:
+        return lambda: time.sleep(0.1)
+
+    @pytest.fixture
+    def client(self, target: Target, endpoint: str) -> Client:
+        return lambda cohort: str(target.invoke(endpoint, BODY, cohort=cohort)["model"]["release"])
 
     @pytest.fixture
     def nothing(self, ground: Ground) -> Ground:

@@ -1,120 +1,29 @@
 """The SageMaker target and the rollout on it, against the simulator: real boto3 over HTTP, captures in S3, alarms in CloudWatch."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from accounts import ENDPOINT, PLACE
 from answering_servers import Answering, digest_of, revision, target_on
+from dying_clients import killed_before
+from rollout_world import CANARY, LINEAR, NEW, OLD, POLICY, RELEASE, World
 from simulated_rollout import Times
 from simulator import Simulator
+from target_ground import releases
+from target_kills import Killed
 
 from deployments.sagemaker import SageMakerTarget
-from deployments.sagemaker_clients import Clients
 from deployments.target import EndpointStatus, Plan, Split
-from headgate.data.version import DataVersion
 from headgate.errors import Refused, Unavailable
-from headgate.lake import FolderLake
-from headgate.release.champion import champion, crown
-from headgate.release.record import Release
-from headgate.release.rollout import steps
-from headgate.settings import ABTest, AutoRollback, SageMakerRegion, Stage, TrafficRouting
-from tasks.driving import Drive, StageEnd
-
-ENDPOINT = "replies-production"
-RELEASE = Release(
-    model="replies",
-    candidate="c" * 16,
-    bundle_digest="b" * 64,
-    data_version=DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700),
-    commit="0" * 40,
-    evidence_digest="f" * 64,
-    verdict="passed",
-    expected_champion=None,
-    started_by="person:ada@example.com",
-    registered_version="1",
-)
-PLACE = SageMakerRegion(
-    region="us-east-1",
-    role_arn="arn:aws:iam::123456789012:role/headgate-endpoint",
-    repository="123456789012.dkr.ecr.us-east-1.amazonaws.com/headgate",
-    captures="s3://captures/answers",
-    instance_type="ml.c6i.large",
-    instance_count=4,
-    termination_wait_s=30,
-    ready_s=600,
-)
-POLICY = AutoRollback(min_requests=15, max_duration_s=200, max_p95_ratio=20, max_p99_ratio=50)
-CANARY = Stage(
-    environment="production",
-    target="virginia",
-    traffic_routing=TrafficRouting(type="CANARY", canary_size_percent=25),
-    bake_time_s=60,
-    auto_rollback=POLICY,
-)
-LINEAR = CANARY.model_copy(
-    update={"traffic_routing": TrafficRouting(type="LINEAR", linear_step_size_percent=25, wait_interval_s=40), "bake_time_s": 30}
-)
-ALL = CANARY.model_copy(update={"traffic_routing": TrafficRouting(type="ALL_AT_ONCE")})
-
-
-LOOK_S = 10.0  # fewer looks than the machine asks for, and none too late for it
-
-
-OLD, NEW = revision("old"), revision(RELEASE.id)
+from headgate.release.champion import champion
+from headgate.settings import ABTest
 
 
 @pytest.fixture
 def target(simulator: Simulator, servers: Answering) -> SageMakerTarget:
     return target_on(simulator, PLACE)
-
-
-class World:
-    """A rollout by the simulator's clock, with `rate` requests a second."""
-
-    def __init__(self, simulator: Simulator, folder: Path, stage: Stage, rate: float = 2, target: Any = None) -> None:
-        self.simulator, self.stage, self.rate = simulator, stage, rate
-        self.target, self.lake = target or target_on(simulator, PLACE), FolderLake(folder)
-        self.seen: list[str] = []
-
-    def begin(self) -> None:
-        self.target.deploy(ENDPOINT, OLD)
-        crown(self.lake, RELEASE.model, "production", "old", None, self.simulator.clock.now())
-
-    def run(self) -> StageEnd:
-        return Drive(
-            lake=self.lake,
-            target=self.target,
-            endpoint=ENDPOINT,
-            release=RELEASE,
-            stage=self.stage,
-            revision=lambda: NEW,
-            test=self._test,
-            probe=self._wait,
-            told=lambda now, action: self.seen.append(f"{action.kind} {now.challenger_percent}"),
-            clock=self.simulator.clock.now,
-        ).to_the_end()
-
-    def kinds(self) -> list[str]:
-        return [step.action.kind for step in steps(self.lake, RELEASE.id) if step.phase == "intent"]
-
-    def _wait(self, seconds: float) -> None:
-        seconds = max(seconds, LOOK_S)
-        for _ in range(round(self.rate * seconds)):
-            with suppress(Unavailable):
-                self.target.invoke(ENDPOINT, {"instances": [{"text": "Call me"}]})
-        self.simulator.clock.advance(seconds)
-
-    def _test(self, ask: Callable[[dict[str, Any]], dict[str, Any]]) -> Sequence[str]:
-        found = ask({"instances": [{"text": "Hello"}]})["model"]["release"]
-        return [] if found == RELEASE.id else [f"expected {RELEASE.id}, found {found}"]
-
-
-def releases(status: EndpointStatus) -> tuple[str | None, str | None, str | None]:
-    """Who is champion, challenger and previous."""
-    champion, challenger, previous = (one.release if one else None for one in (status.champion, status.challenger, status.previous))
-    return champion, challenger, previous
 
 
 def test_a_canary_that_answers_well_becomes_champion(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
@@ -196,7 +105,7 @@ def test_the_first_release_is_champion_at_once_and_one_that_does_not_start_leave
 ) -> None:
     model = target.changes.model(ENDPOINT, OLD)
     simulator.break_model(model)
-    with pytest.raises(Refused, match="release old did not come into service at endpoint replies-production: The primary container"):
+    with pytest.raises(Refused, match="release old did not become ready at endpoint replies-production: The primary container"):
         target.deploy(ENDPOINT, OLD)
     assert target.status(ENDPOINT) == EndpointStatus(endpoint=ENDPOINT, detail="nothing is deployed here")
     simulator.heal()
@@ -326,37 +235,6 @@ def test_old_models_are_removed_only_beyond_the_window(simulator: Simulator, ser
     assert releases(target.rollback(ENDPOINT, revision("r3"))) == ("r3", None, "r4")
 
 
-CHANGES = {
-    *("create_model", "create_endpoint_config", "create_endpoint", "update_endpoint", "update_endpoint_weights_and_capacities"),
-    *("delete_endpoint", "delete_endpoint_config", "delete_model", "add_tags", "delete_tags"),
-    *("put_metric_alarm", "set_alarm_state", "put_metric_data", "delete_alarms", "put_object"),
-}
-
-
-class Killed(BaseException):
-    """Stands for kill -9."""
-
-
-class Dying:
-    """A client that is killed before a call that changes something, once `left` of them were made."""
-
-    def __init__(self, client: Any, left: list[int]) -> None:
-        self._client, self._left = client, left
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
-        if name not in CHANGES:
-            return found
-
-        def call(**request: Any) -> Any:
-            self._left[0] -= 1
-            if self._left[0] < 0:
-                raise Killed
-            return found(**request)
-
-        return call
-
-
 def plan_under_way(target: SageMakerTarget) -> None:
     """The release that stands by gets its share."""
     target.submit(ENDPOINT, Plan(release=RELEASE.id, type="CANARY", size_percent=25, wait_interval_s=60, max_error_rate=0.01))
@@ -377,16 +255,8 @@ STEPS: dict[str, tuple[tuple[Callable[[SageMakerTarget], object], ...], Callable
     "the first deploy": ((nothing,), lambda target: target.deploy(ENDPOINT, OLD), ("old", None, None)),
     "a deploy": ((lambda target: target.deploy(ENDPOINT, OLD),), lambda target: target.deploy(ENDPOINT, NEW), ("old", RELEASE.id, None)),
     "a shadow": ((both,), lambda target: target.set_split(ENDPOINT, Split(shadow=20)), ("old", RELEASE.id, None)),
-    "a split": ((both,), lambda target: target.set_split(ENDPOINT, Split(champion=70, challenger=30)), ("old", RELEASE.id, None)),
-    "a promotion": ((both,), lambda target: target.promote(ENDPOINT, RELEASE.id), (RELEASE.id, None, "old")),
     "a submission": ((both,), plan_under_way, ("old", RELEASE.id, None)),
     "a stop": ((both, plan_under_way), lambda target: target.rollback(ENDPOINT), ("old", None, None)),
-    "a rollback": (
-        (both, lambda target: target.promote(ENDPOINT, RELEASE.id)),
-        lambda target: target.rollback(ENDPOINT, OLD),
-        ("old", None, RELEASE.id),
-    ),
-    "a removal": ((both,), lambda target: target.delete(ENDPOINT), (None, None, None)),
 }
 
 
@@ -402,18 +272,12 @@ def test_a_step_that_is_killed_at_any_call_is_finished_by_repeating_it(simulator
         target = target_on(simulator, PLACE)
         for earlier in before:
             earlier(target)
-        left = [moment]
-        dying = SageMakerTarget(
-            PLACE,
-            Clients(**{name: Dying(client, left) for name, client in vars(target.clients).items()}),
-            sleep=simulator.clock.advance,
-            clock=simulator.clock.now,
-        )
-        killed = False
-        try:
-            act(dying)
-        except Killed:
-            killed = True
+        dying, killed = target_on(simulator, PLACE), False
+        with killed_before(dying.clients, moment):
+            try:
+                act(dying)
+            except Killed:
+                killed = True
         act(target_on(simulator, PLACE))  # after the last call too
         assert releases(target_on(simulator, PLACE).status(ENDPOINT)) == expected
         servers.close()

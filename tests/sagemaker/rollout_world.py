@@ -1,0 +1,90 @@
+"""A rollout on the simulator, as the machine drives it: its policies, its traffic, and what it did."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from accounts import ENDPOINT, PLACE
+from answering_servers import revision, target_on
+from simulator import Simulator
+
+from headgate.data.version import DataVersion
+from headgate.errors import Unavailable
+from headgate.lake import FolderLake
+from headgate.release.champion import crown
+from headgate.release.record import Release
+from headgate.release.rollout import steps
+from headgate.settings import AutoRollback, Stage, TrafficRouting
+from tasks.driving import Drive, StageEnd
+
+RELEASE = Release(
+    model="replies",
+    candidate="c" * 16,
+    bundle_digest="b" * 64,
+    data_version=DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700),
+    commit="0" * 40,
+    evidence_digest="f" * 64,
+    verdict="passed",
+    expected_champion=None,
+    started_by="person:ada@example.com",
+    registered_version="1",
+)
+POLICY = AutoRollback(min_requests=15, max_duration_s=200, max_p95_ratio=20, max_p99_ratio=50)
+CANARY = Stage(
+    environment="production",
+    target="virginia",
+    traffic_routing=TrafficRouting(type="CANARY", canary_size_percent=25),
+    bake_time_s=60,
+    auto_rollback=POLICY,
+)
+LINEAR = CANARY.model_copy(
+    update={"traffic_routing": TrafficRouting(type="LINEAR", linear_step_size_percent=25, wait_interval_s=40), "bake_time_s": 30}
+)
+
+
+LOOK_S = 10.0  # fewer looks than the machine asks for, and none too late for it
+
+
+OLD, NEW = revision("old"), revision(RELEASE.id)
+
+
+class World:
+    """A rollout by the simulator's clock, with `rate` requests a second."""
+
+    def __init__(self, simulator: Simulator, folder: Path, stage: Stage, rate: float = 2, target: Any = None) -> None:
+        self.simulator, self.stage, self.rate = simulator, stage, rate
+        self.target, self.lake = target or target_on(simulator, PLACE), FolderLake(folder)
+        self.seen: list[str] = []
+
+    def begin(self) -> None:
+        self.target.deploy(ENDPOINT, OLD)
+        crown(self.lake, RELEASE.model, "production", "old", None, self.simulator.clock.now())
+
+    def run(self) -> StageEnd:
+        return Drive(
+            lake=self.lake,
+            target=self.target,
+            endpoint=ENDPOINT,
+            release=RELEASE,
+            stage=self.stage,
+            revision=lambda: NEW,
+            test=self._test,
+            probe=self._wait,
+            told=lambda now, action: self.seen.append(f"{action.kind} {now.challenger_percent}"),
+            clock=self.simulator.clock.now,
+        ).to_the_end()
+
+    def kinds(self) -> list[str]:
+        return [step.action.kind for step in steps(self.lake, RELEASE.id) if step.phase == "intent"]
+
+    def _wait(self, seconds: float) -> None:
+        seconds = max(seconds, LOOK_S)
+        for _ in range(round(self.rate * seconds)):
+            with suppress(Unavailable):
+                self.target.invoke(ENDPOINT, {"instances": [{"text": "Call me"}]})
+        self.simulator.clock.advance(seconds)
+
+    def _test(self, ask: Callable[[dict[str, Any]], dict[str, Any]]) -> Sequence[str]:
+        found = ask({"instances": [{"text": "Hello"}]})["model"]["release"]
+        return [] if found == RELEASE.id else [f"expected {RELEASE.id}, found {found}"]
