@@ -24,6 +24,7 @@ from deployments.sagemaker_clients import Clients, answered
 from deployments.sagemaker_metrics import measure
 from deployments.sagemaker_objects import STANDS_BY, Cast, config_request, named
 from deployments.sagemaker_plan import alarm_names, alarms, deployment_config, share_of
+from deployments.sagemaker_repair import Repair
 from deployments.sagemaker_state import Fleet, Now, States
 from deployments.target import Answers, Cohort, EndpointStatus, Mirrored, Observation, Plan, Progress, Revision, Running, Split
 from headgate.errors import NotFound, Refused, Stale
@@ -32,6 +33,8 @@ from headgate.release.verification import running_of
 from headgate.settings import SageMakerRegion
 
 KEPT = 20
+NOTHING_HERE = "nothing is deployed here"
+MADE_AGAIN = "it failed and was deleted, to be made anew with this champion; `headgate rollback` goes on with that"
 QUESTION = {"instances": [{"text": "Which release answers here?"}]}
 
 
@@ -61,6 +64,11 @@ class SageMakerTarget:
         return Changes(self.place, self.clients, self.states, self.keep, self.sleep)
 
     @cached_property
+    def repair(self) -> Repair:
+        """What makes endpoints that failed again."""
+        return Repair(self.changes)
+
+    @cached_property
     def asking(self) -> Asking:
         """What asks endpoints."""
         return Asking(self.clients, self.states)
@@ -75,8 +83,8 @@ class SageMakerTarget:
         if self.public_key:
             verify_digest("bundle", revision.bundle_digest, revision.signature, self.public_key)
         model = self.changes.model(endpoint, revision)
-        now = self.states.now(endpoint)
-        if now is None or now.status in ("Creating", "Deleting", "Failed"):
+        now = self.repair.begun(endpoint)
+        if now is None or now.status in ("Creating", "Deleting") or (now.status == "Failed" and not now.served):
             self.changes.create(endpoint, Cast(champion=model), revision)
             return self.status(endpoint)
         layout = self.states.layout(now)
@@ -90,12 +98,13 @@ class SageMakerTarget:
 
     def status(self, endpoint: str) -> EndpointStatus:
         """What the endpoint serves now; changes nothing, and an unknown endpoint is one that is not ready."""
-        if (now := self.states.now(endpoint)) is None:
-            return EndpointStatus(endpoint=endpoint, detail="nothing is deployed here")
+        layout = self._served(endpoint, now := self.states.now(endpoint))
+        if now is None:
+            return EndpointStatus(endpoint=endpoint, detail=MADE_AGAIN if layout.champion else NOTHING_HERE, **dict(layout))
         url = f"https://runtime.sagemaker.{self.place.region}.amazonaws.com/endpoints/{endpoint}/invocations"
         serves = now.status in ("InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed")
         detail = "" if now.status == "InService" else f"{now.status}: {now.reason}".rstrip(": ")
-        return EndpointStatus(endpoint=endpoint, url=url, ready=serves, detail=detail, **dict(self.states.layout(now)))
+        return EndpointStatus(endpoint=endpoint, url=url, ready=serves, detail=detail, **dict(layout))
 
     def check(self, endpoint: str, plan: Plan) -> None:
         """Refused tells all that SageMaker cannot do of the plan in this region; changes nothing, and asks nobody."""
@@ -189,25 +198,23 @@ class SageMakerTarget:
 
         An update under way is stopped first. An endpoint that failed is made anew; so is one that is gone, where a revision is named.
         """
-        now = self.states.now(endpoint)
-        if now is None and to is None:
-            self.changes.known(endpoint)
-        before = self.states.layout(now) if now else Layout()
+        now = self.changes.present(endpoint)
+        before = self._served(endpoint, now)
         if to and self.public_key and not ran_here(before, to.bundle_digest):
             verify_digest("bundle", to.bundle_digest, to.signature, self.public_key)
-        goal = to or before.champion
-        assert goal
-        model = self.changes.model_of(endpoint, now, goal)
+        if (goal := to or before.champion) is None:
+            raise NotFound(no_endpoint(endpoint, self.place))
         if now is None:
-            self.changes.create(endpoint, Cast(champion=model), goal)
+            self.repair.anew(endpoint, goal)
             return self.status(endpoint)
+        model = self.changes.model_of(endpoint, now, goal)
         if now.moving:
             now = self.changes.stopped(endpoint, now, model)
         cast = now.config.cast
         same = cast.champion == model
         wanted = Cast(champion=model, previous=cast.previous if same else now.config.name)
         if now.broken:
-            now = self.changes.repaired(endpoint, now, wanted, goal)
+            now = self.repair.repaired(endpoint, now, wanted, goal)
         elif wanted != cast:
             now = self.changes.switch(endpoint, wanted)
         self.changes.put_away(endpoint, now)
@@ -256,6 +263,12 @@ class SageMakerTarget:
             champion_errors=self._failed(endpoint, champion, since, until),
         )
 
+    def collect(self, endpoint: str, since: datetime, home: Path) -> None:
+        """Copy what was captured since then to `<home>/<endpoint>/<release>/`, as a prediction log for who ships it; changes nothing."""
+        from deployments.sagemaker_logs import CaptureLogs  # the servers' code takes a while to load
+
+        CaptureLogs(self.captures, self.states, self.place.captures, self.clock).copy(endpoint, since, home)
+
     def invoke(self, endpoint: str, body: dict[str, Any], cohort: Cohort | None = None) -> dict[str, Any]:
         """Score a request, by the named cohort if one is given; changes nothing.
 
@@ -276,12 +289,20 @@ class SageMakerTarget:
 
     def delete(self, endpoint: str) -> None:
         """Stop everything of the endpoint and forget it; captures, and the models of the last releases, stay. Idempotent."""
+        self.changes.forget(endpoint)
         now = self.states.now(endpoint)
         if now and now.moving and now.status != "Deleting":
             now = self.changes.stopped(endpoint, now, now.config.cast.champion)
         if now:
             self.changes.gone(endpoint)
         self.changes.leftovers(endpoint).remove(set())
+
+    def _served(self, endpoint: str, now: Now | None) -> Layout:
+        """What it serves; of one that is gone what it shall serve again."""
+        if now:
+            return self.states.layout(now)
+        kept = self.states.kept(endpoint)
+        return self.states.alone(kept) if kept else Layout()
 
     def _was_submitted(self, now: Now, release: str) -> bool:
         """Whether the endpoint's last update with our alarms was to this release."""

@@ -23,6 +23,16 @@ MOST_KEPT = 5_000
 Line = Mapping[str, Any]
 
 
+class Captured(NamedTuple):
+    """One captured answer: when, its name, its predictions, what it says of its model, and the request where that was captured."""
+
+    at: datetime
+    name: str
+    predictions: tuple[Mapping[str, Any], ...]
+    model: Mapping[str, Any]
+    request: Mapping[str, Any] | None
+
+
 class Call(NamedTuple):
     """One captured answer: when, by what name it is known in both variants, and its texts' lines."""
 
@@ -42,22 +52,33 @@ class Captures:
         """What a variant answered from since to until, the oldest first; `to` is DestinationS3Uri of its configuration."""
         address = urlsplit(to)
         prefix = f"{address.path.strip('/')}/{endpoint}/{variant}".lstrip("/")
-        keys = [key for hour in _hours(since, until) for key in self._keys(address.netloc, f"{prefix}/{hour:%Y/%m/%d/%H}/")]
+        keys = [key for hour in _hours(since, until) for key in self.keys(address.netloc, f"{prefix}/{hour:%Y/%m/%d/%H}/")]
         found = (call for key in keys for call in self._file(address.netloc, key))
         return sorted((call for call in found if since <= call.at < until), key=lambda call: call.at)
 
-    def _keys(self, bucket: str, prefix: str) -> list[str]:
+    def keys(self, bucket: str, prefix: str, after: str = "") -> list[str]:
+        """The captures under a prefix whose keys come after one, in the order of their keys, which is that of their times."""
         with answered(f"captures in s3://{bucket}/{prefix}"):
-            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=after)
             return [one["Key"] for page in pages for one in page.get("Contents") or [] if one["Key"].endswith(".jsonl")]
+
+    def folders(self, bucket: str, prefix: str) -> list[str]:
+        """What lies next below a prefix, each ending in a slash."""
+        with answered(f"captures in s3://{bucket}/{prefix}"):
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+            return [one["Prefix"] for page in pages for one in page.get("CommonPrefixes") or []]
+
+    def body(self, bucket: str, key: str) -> bytes:
+        """The content of one capture; NotFound where it expired."""
+        with answered(f"capture s3://{bucket}/{key}"):
+            return bytes(self.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
     def _file(self, bucket: str, key: str) -> tuple[Call, ...]:
         if (bucket, key) not in self._read:
-            with answered(f"capture s3://{bucket}/{key}"):
-                body = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            calls = tuple(read_calls(self.body(bucket, key)))
             if len(self._read) >= MOST_KEPT:
                 self._read.clear()
-            self._read[bucket, key] = tuple(read_calls(body))
+            self._read[bucket, key] = calls
         return self._read[bucket, key]
 
 
@@ -71,41 +92,55 @@ def _hours(since: datetime, until: datetime) -> Iterator[datetime]:
 
 def read_calls(body: bytes) -> Iterator[Call]:
     """The calls of one file, without our own questions and without what is no answer of ours."""
+    for one in read_captured(body):
+        if not one.name.startswith(ASKED_BY_US):
+            yield Call(one.at, one.name, tuple(_line(prediction, one) for prediction in one.predictions))
+
+
+def read_captured(body: bytes) -> Iterator[Captured]:
+    """All answers of one file, our own questions' too; what is no answer of ours is left out."""
     for raw in body.splitlines():
         try:
             record = orjson.loads(raw)
-            about = record["eventMetadata"]
+            about, data = record["eventMetadata"], record["captureData"]
+            output = data["endpointOutput"]
+            predictions, model = _said(data_of(output), "jsonlines" in output.get("observedContentType", ""))
             at = datetime.fromisoformat(about["inferenceTime"])
-            name = str(about.get("inferenceId") or about["eventId"])
-            output = record["captureData"]["endpointOutput"]
-            lines = tuple(_lines(_data(output), at, "jsonlines" in output.get("observedContentType", "")))
+            found = Captured(at, str(about.get("inferenceId") or about["eventId"]), predictions, model, data.get("endpointInput"))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        if lines and not name.startswith(ASKED_BY_US):
-            yield Call(at, name, lines)
+        if predictions:
+            yield found
 
 
-def _data(output: Mapping[str, str]) -> bytes:
-    data = output["data"]
-    return base64.b64decode(data) if output.get("encoding") == "BASE64" else data.encode()
+def data_of(part: Mapping[str, str]) -> bytes:
+    """A captured request or answer."""
+    data = part["data"]
+    return base64.b64decode(data) if part.get("encoding") == "BASE64" else data.encode()
 
 
-def _lines(data: bytes, at: datetime, by_lines: bool) -> Iterator[Line]:
-    """The predictions of an answer as lines of a prediction log; JSON Lines name no release."""
+def _said(data: bytes, by_lines: bool) -> tuple[tuple[Mapping[str, Any], ...], Mapping[str, Any]]:
+    """The predictions of an answer and what it says of its model, which JSON Lines do not."""
     whole: dict[str, Any] = {"predictions": [orjson.loads(one) for one in data.splitlines()]} if by_lines else orjson.loads(data)
-    release = (whole.get("model") or {}).get("release")
-    for one in whole["predictions"]:
-        yield {
-            "ts": at.isoformat(),
-            "prediction_id": one["prediction_id"],
-            "release": release,
-            "label": one.get("label"),
-            "score": one.get("score"),
-            "outcome": one["outcome"],
-            "reason": one.get("reason"),
-            "latency_ms": 0.0,
-            "cached": True,  # so that nobody counts a latency that is not known
-        }
+    predictions = tuple(whole["predictions"])
+    if any(not isinstance(one["prediction_id"], str) or not isinstance(one["outcome"], str) for one in predictions):
+        raise ValueError("expected predictions of ours")
+    return predictions, dict(whole.get("model") or {})
+
+
+def _line(prediction: Mapping[str, Any], of: Captured) -> Line:
+    """A prediction as a line of a prediction log."""
+    return {
+        "ts": of.at.isoformat(),
+        "prediction_id": prediction["prediction_id"],
+        "release": of.model.get("release"),
+        "label": prediction.get("label"),
+        "score": prediction.get("score"),
+        "outcome": prediction["outcome"],
+        "reason": prediction.get("reason"),
+        "latency_ms": 0.0,
+        "cached": True,  # so that nobody counts a latency that is not known
+    }
 
 
 def pairs(champion: Iterable[Call], challenger: Iterable[Call]) -> tuple[list[Pair], int]:

@@ -108,7 +108,7 @@ def told(found: "Provenance") -> Iterator[str]:
     yield f"prediction  {found.prediction_id}, {found.predicted_at:%Y-%m-%d %H:%M:%S}.{found.predicted_at.microsecond // 1000:03d} UTC"
     yield f"answer      {found.label or 'no label'}, {score}, {found.outcome}"
     yield f"filters     {f'{found.filter_stage} filter {found.reason}' if found.filter_stage else 'none fired'}"
-    yield f"served      cohort {found.cohort}, {'from the cache' if found.cached else 'scored'} in {found.latency_ms:.1f} ms"
+    yield f"served      cohort {found.cohort}, {_how_fast(found)}"
     yield f"model       {found.model or 'not named'}"
     yield from _told_release(found)
     yield f"bundle      {found.bundle_digest or found.prediction_id[:8]}" + (f", verified in {found.bundle}" if found.bundle else "")
@@ -119,6 +119,12 @@ def told(found: "Provenance") -> Iterator[str]:
     yield f"found in    {found.found_in}; text kept: {found.text_kept}"
     yield from (f"not known   {line}" for line in found.unknown)
     yield from (f"FAULT       {line}" for line in found.faults)
+
+
+def _how_fast(found: "Provenance") -> str:
+    if found.latency_ms is None:
+        return "how fast is not known"
+    return f"{'from the cache' if found.cached else 'scored'} in {found.latency_ms:.1f} ms"
 
 
 def _told_release(found: "Provenance") -> Iterator[str]:

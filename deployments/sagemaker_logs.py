@@ -1,0 +1,127 @@
+"""What the endpoints of a region answered, copied to this machine as files of the prediction log for who ships them: one for each capture.
+
+A capture in S3 never changes, and a file's name and lines follow from it alone (`sagemaker_log_lines`). So a capture that is copied again,
+after a kill or because the notes of what was copied are lost, is the same file, and whoever ships it finds all of it in the lake. The
+notes only save the reading: one file for each folder of captures, with what was copied of its last day.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from deployments.sagemaker_captures import Captures
+from deployments.sagemaker_log_lines import Source, digest_of, log_file
+from deployments.sagemaker_objects import CHALLENGER, CHAMPION, named
+from deployments.sagemaker_state import States
+from headgate.errors import NotFound
+from headgate.record import Record
+
+LATE = timedelta(days=1)  # a capture that comes so long after its hour is copied still
+IDLE = timedelta(minutes=10)  # between two looks at a folder that had nothing of late
+AT_ONCE, NOTED = 500, 50
+
+
+class Copied(Record):
+    """What was copied of one folder: all before `since`, and the captures of the hours from then on whose addresses have these digests."""
+
+    since: datetime | None = None
+    digests: tuple[str, ...] = ()
+    looked: datetime | None = None
+
+    def rests(self, now: datetime) -> bool:
+        """Whether nothing came of late, so that it is looked at less often."""
+        return self.looked is not None and not self.digests and now - self.looked < IDLE
+
+
+@dataclass(frozen=True)
+class CaptureLogs:
+    """The captures of one region's endpoints, under `to`, which is `captures` of its table."""
+
+    captures: Captures
+    states: States
+    to: str
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def copy(self, endpoint: str, since: datetime, home: Path) -> None:
+        """Copy what came into `<home>/<endpoint>/<release>/`, of each folder of captures AT_ONCE at most; repeated, it goes on."""
+        folder = home / endpoint
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        address = urlsplit(self.to)
+        prefix = f"{address.path.strip('/')}/{named(endpoint, {}).rpartition('-')[0]}-".lstrip("/")
+        with FileLock(folder / ".lock"):
+            for config in self.captures.folders(address.netloc, prefix):
+                for variant in (CHAMPION, CHALLENGER):
+                    self._copy(address.netloc, f"{config}{endpoint}/{variant}/", since, folder)
+
+    def _copy(self, bucket: str, prefix: str, since: datetime, folder: Path) -> None:
+        _, config, _, variant, _ = f"/{prefix}".rsplit("/", 4)
+        note, now = folder / f"{config}-{variant}.json", self.clock()
+        known = _read(note)
+        if known.rests(now):
+            return
+        keys = self.captures.keys(bucket, prefix, _from(prefix, max(since, known.since or since)))
+        digests = {key: digest_of(f"s3://{bucket}/{key}") for key in keys}
+        done = {*known.digests}
+        new = [key for key in keys if digests[key] not in done]
+        source, release = self._source(config, variant) if new else (Source(variant), "")
+        for start in range(0, min(len(new), AT_ONCE), NOTED):
+            for key in new[start : start + NOTED]:
+                self._write(bucket, key, source, folder / release)
+                done.add(digests[key])
+            _note(note, known.model_copy(update={"digests": tuple(sorted(done)), "looked": now}))
+        if not {*digests.values()} <= done:
+            return
+        reached = max(now - LATE, known.since or since)
+        late = sorted(digests[key] for key in keys if key > _from(prefix, reached))
+        _note(note, Copied(since=reached, digests=tuple(late), looked=now))
+
+    def _source(self, config: str, variant: str) -> tuple[Source, str]:
+        """Whose captures a folder holds, and the name of its release's folder here; where the configuration was removed captures tell."""
+        try:
+            cast = self.states.config(config).cast
+            revision = self.states.revision(cast.champion if variant == CHAMPION else str(cast.challenger))
+        except NotFound:
+            return Source(variant), config
+        told = revision.configuration.log_text if revision.configuration else "none"
+        cohort = "shadow" if variant == CHALLENGER and cast.shape == "shadow" else variant
+        return Source(cohort, revision.model, revision.release, told), revision.release
+
+    def _write(self, bucket: str, key: str, source: Source, folder: Path) -> None:
+        """The file of one capture, whole or not at all; one that expired meanwhile has none."""
+        with suppress(NotFound):
+            if found := log_file(f"s3://{bucket}/{key}", self.captures.body(bucket, key), source):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _put(folder / found.name, found.lines)
+
+
+def _from(prefix: str, at: datetime) -> str:
+    """The keys of captures of this hour and later ones come after this."""
+    return f"{prefix}{at.astimezone(UTC):%Y/%m/%d/%H}/"
+
+
+def _read(note: Path) -> Copied:
+    try:
+        return Copied.model_validate_json(note.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return Copied()
+
+
+def _note(note: Path, copied: Copied) -> None:
+    _put(note, copied.to_bytes())
+
+
+def _put(file: Path, data: bytes) -> None:
+    """Written whole, then named."""
+    new = file.with_name(f".{file.name}.new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+        opened.write(data)
+        opened.flush()
+        os.fsync(opened.fileno())
+    new.replace(file)
