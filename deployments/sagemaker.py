@@ -87,8 +87,7 @@ class SageMakerTarget:
         if now is None or now.status in ("Creating", "Deleting") or (now.status == "Failed" and not now.served):
             self.changes.create(endpoint, Cast(champion=model), revision)
             return self.status(endpoint)
-        layout = self.states.layout(now)
-        if revision.release in layout.releases():
+        if now.status != "Failed" and revision.release in self.states.layout(now).releases():
             return self.status(endpoint)
         self.changes.require_still(now)
         if now.config.cast.shape != "single":
@@ -203,7 +202,7 @@ class SageMakerTarget:
         if to and self.public_key and not ran_here(before, to.bundle_digest):
             verify_digest("bundle", to.bundle_digest, to.signature, self.public_key)
         if (goal := to or before.champion) is None:
-            raise NotFound(no_endpoint(endpoint, self.place))
+            raise NotFound(f"no endpoint {endpoint} in {self.place.region} has a champion; a release makes one")
         if now is None:
             self.repair.anew(endpoint, goal)
             return self.status(endpoint)

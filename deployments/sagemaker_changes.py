@@ -7,7 +7,7 @@ from deployments.sagemaker_archive import archive_address, put_archive
 from deployments.sagemaker_bounds import model_faults
 from deployments.sagemaker_clients import Clients, answered
 from deployments.sagemaker_leftovers import Leftovers
-from deployments.sagemaker_objects import CHALLENGER, CHAMPION, STANDS_BY, Cast, Request, config_request, model_request, tags
+from deployments.sagemaker_objects import CHALLENGER, CHAMPION, STANDS_BY, Cast, Request, config_request, kept_name, model_request, tags
 from deployments.sagemaker_plan import OWN, STOP_METRIC, stop_alarm, stop_dimensions
 from deployments.sagemaker_state import Now, States
 from deployments.target import Revision, Split
@@ -48,17 +48,17 @@ class Changes:
 
     def model_of(self, endpoint: str, now: Now | None, revision: Revision) -> str:
         """The model by which the endpoint knows a revision already, else a new one."""
-        previous = self.states.before(now) if now else None
+        previous = self.states.before(now.config) if now else None
         known = [now.config.cast.champion, now.config.cast.challenger, now.marks.get(STANDS_BY)] if now else []
         for model in [*known, previous.cast.champion if previous else None]:
             if model and (found := self.states.known(model)) and found.release == revision.release:
                 return model
         return self.model(endpoint, revision)
 
-    def config(self, endpoint: str, cast: Cast, revision: Revision) -> str:
+    def config(self, endpoint: str, cast: Cast, revision: Revision, **named: str) -> str:
         """The configuration of a cast, made unless it is there; texts are captured where the revision keeps them."""
         keep_texts = bool(revision.configuration and revision.configuration.log_text == "full")
-        request = config_request(endpoint, cast, self.place, keep_texts)
+        request = {**config_request(endpoint, cast, self.place, keep_texts), **named}
         self.made("create_endpoint_config", f"endpoint configuration {request['EndpointConfigName']}", request)
         return str(request["EndpointConfigName"])
 
@@ -146,16 +146,6 @@ class Changes:
             self.set_stop(comes.name, "ALARM", "the rollout's machine takes the release back")
         return self.settled(endpoint)
 
-    def repaired(self, endpoint: str, now: Now, cast: Cast, goal: Revision) -> Now:
-        """A failed endpoint serves again: updated where SageMaker still takes that, else made anew, which takes some minutes."""
-        if now.status == "UpdateRollbackFailed":
-            try:
-                return self.switch(endpoint, cast)
-            except Refused:
-                pass
-        self.gone(endpoint)
-        return self.create(endpoint, cast, goal)
-
     def gone(self, endpoint: str) -> None:
         """Delete the endpoint, and wait until it is gone."""
         now = self.states.now(endpoint)
@@ -165,8 +155,17 @@ class Changes:
         if self.settled_or_gone(endpoint) is not None:
             raise Unavailable(f"endpoint {endpoint} was deleted, but is there again; try again")
 
+    def forget(self, endpoint: str) -> None:
+        """What was kept so that the endpoint can be made again (`sagemaker_repair`) is not needed any more."""
+        try:
+            with answered(f"endpoint configuration {kept_name(endpoint)}"):
+                self.clients.sagemaker.delete_endpoint_config(EndpointConfigName=kept_name(endpoint))
+        except NotFound:
+            pass
+
     def put_away(self, endpoint: str, now: Now) -> None:
         """What a change left: the mark of who stood by, its alarms, models and configurations of old releases."""
+        self.forget(endpoint)
         if STANDS_BY in now.marks:
             with answered(f"tags of endpoint {endpoint}"):
                 self.clients.sagemaker.delete_tags(ResourceArn=now.described["EndpointArn"], TagKeys=[STANDS_BY])
@@ -197,6 +196,11 @@ class Changes:
         if (now := self.states.now(endpoint)) is None:
             raise NotFound(f"no endpoint {endpoint} in {self.place.region}; a release makes one")
         return now
+
+    def present(self, endpoint: str) -> Now | None:
+        """The endpoint, or None; one that is being deleted is waited for."""
+        now = self.states.now(endpoint)
+        return self.settled_or_gone(endpoint) if now and now.status == "Deleting" else now
 
     def settled(self, endpoint: str) -> Now:
         """The endpoint, once SageMaker changes nothing any more; NotFound if there is none, Unavailable after ready_s."""

@@ -6,6 +6,7 @@ digests of their content, so that making one again finds the same one. The endpo
     endpoint -> configuration -> variants `champion` and `challenger` -> models -> image, release, configuration of the servers
                 tag headgate:previous of the configuration: the one before
     tag headgate:challenger of the endpoint: a model that stands by
+    configuration with a name of its own (`kept_name`): what an endpoint shall serve again, while it is deleted and made anew
 """
 
 import hashlib
@@ -43,6 +44,11 @@ def named(endpoint: str, content: Mapping[str, Any]) -> str:
     """A name that is a digest of the content, and short enough for SageMaker."""
     digest = hashlib.sha256(canonical(content)).hexdigest()[:DIGITS]
     return f"{endpoint[: LONGEST - DIGITS - 1].rstrip('-')}-{digest}"
+
+
+def kept_name(endpoint: str) -> str:
+    """Of the configuration that says what an endpoint shall serve again, while it is deleted and made anew."""
+    return named(endpoint, {"kept": endpoint})
 
 
 def tags(endpoint: str, **more: str | None) -> list[dict[str, str]]:

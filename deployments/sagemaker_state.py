@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from deployments.layout import Layout
 from deployments.sagemaker_clients import Clients, answered
-from deployments.sagemaker_objects import CHALLENGER, CHAMPION, OWNER, STANDS_BY, Cast, cast_of, read_tags, revision_of, shares
+from deployments.sagemaker_objects import CHALLENGER, CHAMPION, OWNER, STANDS_BY, Cast, cast_of, kept_name, read_tags, revision_of, shares
 from deployments.sagemaker_plan import STOP_PREFIX, STOP_SUFFIX, share_of
 from deployments.target import Revision, Split
 from headgate.errors import NotFound, Refused
@@ -64,6 +64,11 @@ class Now:
         return self.status in BROKEN
 
     @property
+    def served(self) -> bool:
+        """Whether it ever came into service: one that failed before has no variants."""
+        return bool(self.described.get("ProductionVariants"))
+
+    @property
     def reason(self) -> str:
         """Why SageMaker failed or went back, if it says so."""
         return str(self.described.get("FailureReason") or "")
@@ -108,12 +113,21 @@ class States:
     def config(self, name: str) -> Config:
         """One endpoint configuration; NotFound if it was removed."""
         if name not in self._configs:
-            with answered(f"endpoint configuration {name}"):
-                found = self.clients.sagemaker.describe_endpoint_config(EndpointConfigName=name)
-            cast, capture = cast_of(found, self.tags(found["EndpointConfigArn"])), found.get("DataCaptureConfig") or {}
-            to, percent = capture.get("DestinationS3Uri", ""), capture.get("InitialSamplingPercentage", 0)
-            self._configs[name] = Config(name, cast, to, percent)
+            self._configs[name] = self._config(name)
         return self._configs[name]
+
+    def kept(self, endpoint: str) -> Config | None:
+        """What an endpoint that is deleted shall serve again; None unless it was being made anew."""
+        try:
+            return self._config(kept_name(endpoint))
+        except NotFound:
+            return None
+
+    def _config(self, name: str) -> Config:
+        with answered(f"endpoint configuration {name}"):
+            found = self.clients.sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        cast, capture = cast_of(found, self.tags(found["EndpointConfigArn"])), found.get("DataCaptureConfig") or {}
+        return Config(name, cast, capture.get("DestinationS3Uri", ""), capture.get("InitialSamplingPercentage", 0))
 
     def revision(self, model: str) -> Revision:
         """The revision that a model is; NotFound if it was removed."""
@@ -127,19 +141,20 @@ class States:
         """Who is champion, challenger and previous, and how requests are shared out."""
         if now.config == NOTHING:
             return Layout()
-        cast, previous = now.config.cast, self.before(now)
         challenger = _challenger(now)
-        return Layout(
-            champion=self.revision(cast.champion),
-            challenger=self.known(challenger),
-            previous=self.known(previous.cast.champion) if previous else None,
-            split=_split(now) if challenger else Split(),
+        return self.alone(now.config).model_copy(
+            update={"challenger": self.known(challenger), "split": _split(now) if challenger else Split()}
         )
 
-    def before(self, now: Now) -> Config | None:
+    def alone(self, config: Config) -> Layout:
+        """The champion of a configuration, and who was it before."""
+        previous = self.before(config)
+        return Layout(champion=self.revision(config.cast.champion), previous=self.known(previous.cast.champion) if previous else None)
+
+    def before(self, config: Config) -> Config | None:
         """The configuration before, while it is kept."""
         try:
-            return self.config(now.config.cast.previous) if now.config.cast.previous else None
+            return self.config(config.cast.previous) if config.cast.previous else None
         except NotFound:
             return None
 
@@ -153,7 +168,7 @@ class States:
             found.append(("challenger", now.pending, CHAMPION, now.pending.cast.champion))
         elif cast.challenger:
             found.append(("challenger", now.config, CHALLENGER, cast.challenger))
-        elif previous := self.before(now):
+        elif previous := self.before(now.config):
             found.append(("previous", previous, CHAMPION, previous.cast.champion))
         return [Fleet(cohort, config, variant, self.revision(model)) for cohort, config, variant, model in found]
 
