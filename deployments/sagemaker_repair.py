@@ -37,11 +37,14 @@ class Repair:
         return self._made(endpoint, kept.cast, self.changes.states.revision(kept.cast.champion)) if kept else None
 
     def anew(self, endpoint: str, goal: Revision) -> Now:
-        """An endpoint that is gone serves this revision, as it was written down if that is the one."""
-        kept = self.changes.states.kept(endpoint)
-        same = kept is not None and self.changes.states.revision(kept.cast.champion).release == goal.release
-        cast = kept.cast if kept and same else Cast(champion=self.changes.model(endpoint, goal))
-        return self._made(endpoint, cast, goal)
+        """An endpoint that is gone serves this revision; what it was to serve by what is written down comes before it."""
+        if (kept := self.changes.states.kept(endpoint)) is None:
+            return self._made(endpoint, Cast(champion=self.changes.model(endpoint, goal)), goal)
+        failed = self.changes.states.revision(kept.cast.champion)
+        if failed.release == goal.release:
+            return self._made(endpoint, kept.cast, goal)
+        before = self.changes.config(endpoint, kept.cast, failed)
+        return self._made(endpoint, Cast(champion=self.changes.model(endpoint, goal), previous=before), goal)
 
     def _made(self, endpoint: str, cast: Cast, goal: Revision) -> Now:
         now = self.changes.create(endpoint, cast, goal)
