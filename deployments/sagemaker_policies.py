@@ -1,4 +1,4 @@
-"""The IAM policies of the flows on SageMaker: one for each flow, and one for the role that the endpoints run as. Pure.
+"""The IAM policies of the flows on SageMaker: one for each flow, one for who ships, and one for the role that the endpoints run as. Pure.
 
 An action that stands under ANYWHERE has no resource, or none that could be named; every other statement names what it is about.
 """
@@ -26,7 +26,7 @@ ANYWHERE = {
     "ec2:DescribeSubnets": "EC2's descriptions have no resource",
     "ec2:DescribeSecurityGroups": "EC2's descriptions have no resource",
 }
-FLOWS = ("train_candidate", "release_candidate", "rollback_release", "watch_production", "endpoint")
+FLOWS = ("train_candidate", "release_candidate", "rollback_release", "watch_production", "shipping", "endpoint")
 
 
 class Place(Record):
@@ -101,6 +101,7 @@ def policy(flow: str, place: Place) -> dict[str, Any]:
         "release_candidate": _release,
         "rollback_release": _rollback,
         "watch_production": _watch,
+        "shipping": _shipping,
         "endpoint": _endpoint,
     }[flow](place)
     return {"Version": "2012-10-17", "Statement": [statement.document() for statement in found]}
@@ -126,12 +127,19 @@ def _serve(place: Place) -> list[Statement]:
 
 
 def _watch(place: Place) -> list[Statement]:
-    kinds = [named for kind in ("model/", "endpoint-config/", "endpoint/") for named in place.named(kind)]
+    """See which configuration serves a release, and put the library's own metrics of it."""
     about = ("DescribeModel", "DescribeEndpointConfig", "DescribeEndpoint", "ListTags")
-    look = Statement("Look", _of("sagemaker", about), kinds)
-    alarms = Statement("Alarms", ("cloudwatch:DescribeAlarms",), place.named("alarm:headgate-", "cloudwatch"))
-    seen = [look, alarms, *_key_use(place, names=("Decrypt",))]
-    return [*seen, *_captured(place), *_metrics(), *_lake(place)]
+    return [_look(place, about, ("model/", "endpoint-config/", "endpoint/")), _told(), *_lake(place)]
+
+
+def _shipping(place: Place) -> list[Statement]:
+    """Captured answers into the lake, and what tells whose they are."""
+    look = _look(place, ("DescribeModel", "DescribeEndpointConfig", "ListTags"), ("model/", "endpoint-config/"))
+    return [look, *_captured(place), *_key_use(place, names=("Decrypt",)), *_lake(place)]
+
+
+def _look(place: Place, about: Sequence[str], kinds: Sequence[str]) -> Statement:
+    return Statement("Look", _of("sagemaker", about), [named for kind in kinds for named in place.named(kind)])
 
 
 def _endpoint(place: Place) -> list[Statement]:
@@ -193,8 +201,11 @@ def _alarms(place: Place) -> list[Statement]:
 
 def _metrics() -> list[Statement]:
     """Metrics of the service are read; our own are put: prediction quality, and the word that takes a release back."""
-    put = Statement("TellMetrics", ("cloudwatch:PutMetricData",), ["*"], {"StringEquals": {"cloudwatch:namespace": NAMESPACE}})
-    return [Statement("ReadMetrics", ("cloudwatch:GetMetricData",), ["*"]), put]
+    return [Statement("ReadMetrics", ("cloudwatch:GetMetricData",), ["*"]), _told()]
+
+
+def _told() -> Statement:
+    return Statement("TellMetrics", ("cloudwatch:PutMetricData",), ["*"], {"StringEquals": {"cloudwatch:namespace": NAMESPACE}})
 
 
 def _registry(place: Place) -> list[Statement]:

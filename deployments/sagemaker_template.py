@@ -162,7 +162,7 @@ def _endpoint() -> Json:
 def _flows() -> Json:
     trust = {"Effect": "Allow", "Principal": {"AWS": {"Ref": "FlowsPrincipal"}}, "Action": "sts:AssumeRole"}
     names = [flow for flow in FLOWS if flow != "endpoint"]
-    return {_logical(flow): _role(f"The flow {flow} runs as this.", trust, flow) for flow in names}
+    return {_logical(flow): _role(f"{_who(flow)} runs as this.".capitalize(), trust, flow) for flow in names}
 
 
 def _role(told: str, trust: Json, flow: str) -> Json:
@@ -192,11 +192,15 @@ def _outputs() -> Json:
             "Value": _sub("${EndpointGroup.GroupId}"),
         },
         **{
-            f"{_logical(flow)}Arn": {"Description": f"role of the flow {flow}", "Value": _sub(f"${{{_logical(flow)}.Arn}}")}
+            f"{_logical(flow)}Arn": {"Description": f"role of {_who(flow)}", "Value": _sub(f"${{{_logical(flow)}.Arn}}")}
             for flow in FLOWS
             if flow != "endpoint"
         },
     }
+
+
+def _who(flow: str) -> str:
+    return "who ships the prediction log" if flow == "shipping" else f"the flow {flow}"
 
 
 def _logical(flow: str) -> str:

@@ -101,8 +101,8 @@ def rbac(
 def iam(
     place: Annotated[str, typer.Option(help="NAME of the table [sagemaker.NAME] in headgate.toml")],
     flow: Annotated[
-        Literal["train_candidate", "release_candidate", "rollback_release", "watch_production", "endpoint"] | None,
-        typer.Option(help="one policy alone; endpoint: of the role that the endpoints run as", show_default=False),
+        Literal["train_candidate", "release_candidate", "rollback_release", "watch_production", "shipping", "endpoint"] | None,
+        typer.Option(help="one policy alone; shipping: of who ships the logs, endpoint: of the endpoints' own role", show_default=False),
     ] = None,
 ) -> None:
     """Print the IAM policy that each flow needs for a region of SageMaker, as JSON.

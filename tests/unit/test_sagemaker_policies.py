@@ -127,8 +127,11 @@ def test_each_flow_may_do_what_it_does_and_no_more(place: Place) -> None:
     assert may["release_candidate"] - may["rollback_release"] == {f"sagemaker:{name}" for name in registry}
     assert may["rollback_release"] < may["release_candidate"]
     reads = ("Describe", "Get", "List", "Decrypt")
-    assert {action for action in may["watch_production"] if not action.partition(":")[2].startswith(reads)} == {
-        "cloudwatch:PutMetricData", "s3:PutObject", "s3:AbortMultipartUpload",
+    changes = {flow: {action for action in may[flow] if not action.partition(":")[2].startswith(reads)} for flow in may}
+    assert changes["watch_production"] == {"cloudwatch:PutMetricData", "s3:PutObject", "s3:AbortMultipartUpload"}
+    assert changes["shipping"] == {"s3:PutObject", "s3:AbortMultipartUpload"}
+    assert {one for one in may["shipping"] if not one.startswith("s3:")} == {
+        "sagemaker:DescribeModel", "sagemaker:DescribeEndpointConfig", "sagemaker:ListTags", "kms:Decrypt",
     }  # fmt: skip
     assert not {action for action in may["endpoint"] if action.startswith(("sagemaker:", "iam:"))}
     assert not any(
@@ -159,6 +162,10 @@ def test_it_names_the_models_the_bucket_and_the_repository_of_the_place(place: P
     }
     watch = {statement["Sid"]: statement for statement in statements("watch_production", place)}
     assert watch["TellMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
+    assert "acme-captures" not in json.dumps(watch)
+    ships = {statement["Sid"]: statement for statement in statements("shipping", place)}
+    assert ships["ReadCaptures"]["Resource"] == ["arn:aws:s3:::acme-captures/*"]
+    assert ships["WriteLake"]["Resource"] == ["arn:aws:s3:::acme-lake/lake/*"]
 
 
 def test_what_a_place_has_not_is_not_allowed() -> None:

@@ -44,7 +44,7 @@ def test_only_sagemaker_of_this_account_takes_the_endpoints_role_and_only_the_wo
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     roles = [name for name, one in resources().items() if one["Type"] == "AWS::IAM::Role" and name != "EndpointRole"]
-    assert roles == ["TrainCandidateRole", "ReleaseCandidateRole", "RollbackReleaseRole", "WatchProductionRole"]
+    assert roles == ["TrainCandidateRole", "ReleaseCandidateRole", "RollbackReleaseRole", "WatchProductionRole", "ShippingRole"]
     for role in roles:
         (trust,) = resources()[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         assert trust["Principal"] == {"AWS": {"Ref": "FlowsPrincipal"}}
