@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from deployments.sagemaker_captures import ASKED_BY_US
+from deployments.sagemaker_captures import ASKED_BY_US, THROUGH_THE_SPLIT
 from deployments.sagemaker_clients import Clients, answered
 from deployments.sagemaker_objects import CHALLENGER, CHAMPION
 from deployments.sagemaker_state import Now, States
@@ -26,7 +26,7 @@ class Asking:
         named_one = {"TargetVariant": self._variant(endpoint, cohort)} if cohort else {}
         request = {"Body": json.dumps(body).encode(), "ContentType": "application/json", "Accept": "application/json", **named_one}
         try:
-            return self._asked(endpoint, {**request, "InferenceId": f"{ASKED_BY_US if cohort else ''}{uuid4()}"})
+            return self._asked(endpoint, {**request, "InferenceId": f"{ASKED_BY_US if cohort else THROUGH_THE_SPLIT}{uuid4()}"})
         except NotFound:
             self._now(endpoint)  # says so where there is none
             raise

@@ -18,6 +18,7 @@ from deployments.sagemaker_clients import answered
 from headgate.release.shadow_report import Answer, Pair
 
 ASKED_BY_US = "headgate-asks-"
+THROUGH_THE_SPLIT = "headgate-probes-"  # ours too, but answered as users' are: a canary counts them, the prediction log does not
 LATE = timedelta(minutes=15)  # a file may be written so long after its hour's calls
 MOST_KEPT = 5_000
 Line = Mapping[str, Any]

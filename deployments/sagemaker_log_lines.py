@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from deployments.sagemaker_captures import ASKED_BY_US, Captured, data_of, read_captured
+from deployments.sagemaker_captures import ASKED_BY_US, THROUGH_THE_SPLIT, Captured, data_of, read_captured
 from headgate.model.runtime import Message
 from headgate.serving.answers import text_field
 from headgate.serving.config import LogText, ServingConfig
@@ -40,7 +40,7 @@ class LogFile(NamedTuple):
 
 def log_file(address: str, body: bytes, source: Source) -> LogFile | None:
     """The file that one capture becomes, named by its address and its first call; None where it has no answer to others' questions."""
-    calls = [one for one in read_captured(body) if not one.name.startswith(ASKED_BY_US)]
+    calls = [one for one in read_captured(body) if not one.name.startswith((ASKED_BY_US, THROUGH_THE_SPLIT))]
     if not calls:
         return None
     return LogFile(file_name(address, min(call.at for call in calls)), b"".join(line for call in calls for line in _lines(call, source)))

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from tasks.feedback import announce_corrections, collect_corrections, fill_queue, report_feedback, watched_models
-from tasks.watching_production import look_at_traffic, queue_drifted, show_traffic, tell_alarms
+from tasks.watching_production import look_at_traffic, put_metrics, queue_drifted, show_traffic, tell_alarms
 
 
 @flow(name="watch_production", flow_run_name="watch production")
@@ -22,6 +22,7 @@ def watch_production(model: str | None = None) -> dict[str, int]:
             announce_corrections(collected)
         if traffic := look_at_traffic(name):
             tell_alarms(name)
+            put_metrics(name, traffic)
             show_traffic(name, traffic)
             queue_drifted(name, traffic)
         filled = fill_queue(name, traffic)

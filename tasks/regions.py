@@ -1,4 +1,6 @@
-"""Regions of SageMaker as headgate.toml names them: their target, what their fleets cost, and the mirror in their Model Registry."""
+"""Regions of SageMaker as headgate.toml names them: target, costs, metrics, and the mirror in their Model Registry."""
+
+from collections.abc import Sequence
 
 from prefect.logging import get_run_logger
 
@@ -6,14 +8,16 @@ from deployments.sagemaker import SageMakerTarget
 from deployments.sagemaker_archive import archive_address
 from deployments.sagemaker_clients import clients_of
 from deployments.sagemaker_costs import fleet_of
+from deployments.sagemaker_quality import put_quality
 from deployments.sagemaker_registry import ModelRegistry
 from headgate.errors import HeadgateError
 from headgate.evaluation.evidence import Evidence
 from headgate.evaluation.evidence_record import Fleet
+from headgate.monitoring.quality import Measure
 from headgate.release.approval import Decision
 from headgate.release.record import Release
 from headgate.settings import ModelSettings, SageMakerRegion, load_settings
-from tasks.places import revision_of
+from tasks.places import endpoint_name, revision_of
 
 
 def region_target(table: SageMakerRegion) -> SageMakerTarget:
@@ -28,6 +32,24 @@ def fleets(model: ModelSettings) -> tuple[Fleet, ...]:
     regions, stages, shadow = load_settings().sagemaker, model.rollout.stages, model.rollout.shadow
     shadow_s = shadow.max_duration_s if shadow.sampling_percentage else 0
     return tuple(fleet_of(one, regions[one.target], shadow_s if one is stages[-1] else 0) for one in stages if one.target in regions)
+
+
+def put_metrics_of(model: str, environment: str, release: str, measures: Sequence[Measure], failed: bool) -> int:
+    """Put a look's measures, and whether the release failed, of the endpoints of an environment; of how many.
+
+    A region that does not answer is told of, and gets those of the next look.
+    """
+    settings, told = load_settings(), 0
+    targets = [stage.target for stage in settings.model(model).rollout.stages if stage.environment == environment]
+    for name in dict.fromkeys(targets):
+        if region := settings.sagemaker.get(name):
+            try:
+                target = region_target(region)
+                put_quality(target.clients, target.states, endpoint_name(model, environment), release, measures, failed)
+                told += 1
+            except HeadgateError as fault:
+                get_run_logger().warning("no metrics were put in CloudWatch of [sagemaker.%s]: %s", name, fault)
+    return told
 
 
 def mirror_release(release: Release, evidence: Evidence) -> None:

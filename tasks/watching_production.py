@@ -14,6 +14,7 @@ from headgate.monitoring.calibrated_drift import Slice, slices_of
 from headgate.monitoring.history import history
 from headgate.monitoring.hours import bins_of
 from headgate.monitoring.prediction_log import Prediction, predicted_at
+from headgate.monitoring.quality import blamed, quality
 from headgate.monitoring.queueing import Drifted, queue_slice
 from headgate.monitoring.traffic import Traffic
 from headgate.monitoring.trends import trends
@@ -26,7 +27,7 @@ from headgate.settings import load_settings
 from tasks.announcing import emit_confirmed
 from tasks.candidates import production
 from tasks.once import once_per_run
-from tasks.places import the_lake, watch_url
+from tasks.places import in_regions, the_lake, watch_url
 
 ALARM, CLEARED = "headgate.monitoring.alarm", "headgate.monitoring.cleared"
 
@@ -80,6 +81,22 @@ def in_slices(slices: Sequence[Slice], since: datetime) -> Drifted:
         )
 
     return holds
+
+
+@once_per_run("put metrics")
+def put_metrics(model: str, found: Traffic) -> int:
+    """The look's measures in CloudWatch, where production is in regions of SageMaker; of how many endpoints.
+
+    They tell too whether it is the judged release that is alarming, by which an update to it goes back: docs/sagemaker.md.
+    """
+    settings = load_settings().model(model)
+    if not in_regions(settings):
+        return 0
+    from tasks.regions import put_metrics_of  # AWS's client takes a while to load
+
+    standing = next(reversed(newest_alarms(the_lake(), model, 1)), None)
+    failed = bool(blamed(found, standing, settings.watch))
+    return put_metrics_of(model, production(settings), found.release, quality(found, standing), failed)
 
 
 @once_per_run("show traffic")

@@ -106,7 +106,7 @@ def test_a_request_that_does_not_fit_its_answer_tells_no_text(asked: bytes) -> N
 
 
 def test_our_own_questions_and_what_is_no_answer_are_left_out() -> None:
-    ours = record(answer_of("p1"), name="headgate-asks-1")
+    ours = record(answer_of("p1"), name="headgate-asks-1") + record(answer_of("p2"), name="headgate-probes-2")
     assert log_file("s3://b/k", (ours + "{\n" + record('{"predictions": [{}]}')).encode(), Source("champion")) is None
 
 
