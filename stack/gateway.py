@@ -66,13 +66,14 @@ def main() -> None:
     """Serve until stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    port = parser.parse_args().port
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s); nobody is asked who they are")
+    asked = parser.parse_args()
     try:
         settings = load_settings()
         app = create_app(the_lake(settings), settings.home.absolute())
     except HeadgateError as fault:
         raise SystemExit(f"headgate gateway: {fault}") from fault
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.run(app, host=asked.host, port=asked.port, log_level="warning")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What has to be on the cluster before flows run there: accounts and rights, the home claim, Prefect's server, workers, recovery, shipping.
+"""What has to be on the cluster before flows run there: accounts, rights, the home claim, Prefect's server, workers, and what runs beside.
 
 PostgreSQL, MLflow and the Gateway of the endpoints are others' work; their addresses come from a Secret and a ConfigMap that a person makes
 (docs/production.md), so that nothing secret is ever printed here.
@@ -23,9 +23,10 @@ from deployments.production.pools import (
 )
 from headgate.record import Record
 
-PREFECT, WORKER, RECOVERY, SHIPPING = "headgate-prefect", "headgate-worker", "headgate-recovery", "headgate-shipping"
+PREFECT, WORKER, RECOVERY = "headgate-prefect", "headgate-worker", "headgate-recovery"
+SHIPPING, PAGES = "headgate-shipping", "headgate-pages"
 SERVER_SECRET = "headgate-prefect"  # noqa: S105 - the name of a Secret
-PORT, HEALTH_PORT = 4200, 8080
+PORT, HEALTH_PORT, PAGES_PORT = 4200, 8080, 4300
 POOLS = ("headgate-cluster", "headgate-gpu")
 AUTH = "PREFECT_API_AUTH_STRING"
 
@@ -49,10 +50,12 @@ def objects(wanted: Installation) -> list[Manifest]:
         *worker_rights(wanted),
         home(wanted),
         server(wanted),
-        server_address(wanted),
+        address(wanted, PREFECT, PORT),
         *(worker(wanted, pool) for pool in wanted.pools),
         recovery(wanted),
         shipping(wanted),
+        pages(wanted),
+        address(wanted, PAGES, PAGES_PORT),
         jobs_listen_to_nobody(wanted),
     ]
 
@@ -124,11 +127,11 @@ def server(wanted: Installation) -> Manifest:
     return _deployment(wanted, PREFECT, container)
 
 
-def server_address(wanted: Installation) -> Manifest:
-    """Where Jobs and workers find the server."""
-    ports = [{"name": "http", "protocol": "TCP", "port": PORT, "targetPort": "http"}]
-    spec = {"type": "ClusterIP", "selector": _selector(PREFECT), "ports": ports}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(wanted, PREFECT), "spec": spec}
+def address(wanted: Installation, name: str, port: int) -> Manifest:
+    """Where the others find a server."""
+    ports = [{"name": "http", "protocol": "TCP", "port": port, "targetPort": "http"}]
+    spec = {"type": "ClusterIP", "selector": _selector(name), "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(wanted, name), "spec": spec}
 
 
 def worker(wanted: Installation, pool: str) -> Manifest:
@@ -170,13 +173,30 @@ def recovery(wanted: Installation) -> Manifest:
 
 def shipping(wanted: Installation) -> Manifest:
     """Brings the prediction logs of the endpoints to the lake, as the flows' account and with their settings."""
-    container = _container(wanted, ("python", "-m", "stack.shipping"), memory="1Gi")
+    return _as_the_flows(wanted, SHIPPING, _container(wanted, ("python", "-m", "stack.shipping"), memory="1Gi"))
+
+
+def pages(wanted: Installation) -> Manifest:
+    """Shows reviewers the evidence out of the lake; it asks nobody who they are, so that only the namespace's address leads to it."""
+    arguments = ("python", "-m", "stack.gateway", "--host", "0.0.0.0", "--port", str(PAGES_PORT))  # noqa: S104 - a pod's own address
+    ready = {"httpGet": {"path": "/ping", "port": PAGES_PORT}, "timeoutSeconds": 5}
+    container = _container(wanted, arguments, memory="512Mi") | {
+        "ports": [{"name": "http", "protocol": "TCP", "containerPort": PAGES_PORT}],
+        "startupProbe": ready | {"periodSeconds": 5, "failureThreshold": 24},
+        "readinessProbe": ready | {"periodSeconds": 5},
+        "livenessProbe": ready | {"periodSeconds": 20, "failureThreshold": 6},
+    }
+    return _as_the_flows(wanted, PAGES, container)
+
+
+def _as_the_flows(wanted: Installation, name: str, container: dict[str, Any]) -> Manifest:
+    """A pod with the flows' account, environment, settings and home."""
     container["volumeMounts"] += [{"name": "home", "mountPath": HOME}, {"name": "settings", "mountPath": SETTINGS, "readOnly": True}]
     volumes = [
         {"name": "home", "persistentVolumeClaim": {"claimName": CLAIM}},
         {"name": "settings", "configMap": {"name": SETTINGS_MAP}},
     ]
-    return _deployment(wanted, SHIPPING, container | {"envFrom": environment()}, ACCOUNT, volumes)
+    return _deployment(wanted, name, container | {"envFrom": environment()}, ACCOUNT, volumes)
 
 
 def jobs_listen_to_nobody(wanted: Installation) -> Manifest:

@@ -153,12 +153,25 @@ def test_a_job_finds_its_settings_its_home_and_its_secrets_without_naming_one() 
     assert pod_of(job())["serviceAccountName"] == the("ServiceAccount", "headgate-flows")["metadata"]["name"]
 
 
-def test_what_ships_logs_has_the_settings_the_home_and_the_identity_of_the_flows() -> None:
-    ships, flow = pod_of(the("Deployment", "headgate-shipping")), pod_of(job())
+@pytest.mark.parametrize("name", ["headgate-shipping", "headgate-pages"])
+def test_what_ships_logs_and_what_shows_pages_has_the_settings_the_home_and_the_identity_of_the_flows(name: str) -> None:
+    ships, flow = pod_of(the("Deployment", name)), pod_of(job())
     assert ships["serviceAccountName"] == flow["serviceAccountName"]
     assert ships["containers"][0]["envFrom"] == flow["containers"][0]["envFrom"]
     assert {volume["name"]: volume for volume in ships["volumes"]}.keys() == {volume["name"] for volume in flow["volumes"]}
     assert [volume for volume in flow["volumes"] if volume["name"] != "tmp"] == ships["volumes"][1:]
+
+
+def test_the_pages_are_found_at_the_address_of_their_service() -> None:
+    [container] = pod_of(the("Deployment", "headgate-pages"))["containers"]
+    [port] = the("Service", "headgate-pages")["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (4300, "http")
+    assert container["ports"] == [{"name": "http", "protocol": "TCP", "containerPort": 4300}]
+    assert container["args"] == ["python", "-m", "stack.gateway", "--host", "0.0.0.0", "--port", "4300"]
+    assert (
+        the("Service", "headgate-pages")["spec"]["selector"].items()
+        <= the("Deployment", "headgate-pages")["spec"]["template"]["metadata"]["labels"].items()
+    )
 
 
 def test_training_asks_for_a_gpu_on_a_node_that_has_one_with_memory_that_its_processes_share() -> None:
