@@ -141,10 +141,10 @@ def make_target(namespace: str, gateway: str, registry: str, tmp_path_factory: p
     home = tmp_path_factory.mktemp("home")
     size = (Resources(cpu_m=100, memory_mi=256), Replicas(least=1, most=2))
 
-    def made(with_gateway: bool = True) -> KubernetesTarget:
+    def made(with_gateway: bool = True, public_key: Path | None = None) -> KubernetesTarget:
         where = Gateway(name="test", namespace=namespace) if with_gateway else None
         place = Place(namespace=namespace, gateway=where, url=gateway, repository=f"{registry}/replies")
-        return KubernetesTarget(place=place, home=home, size=lambda _: size, ready_s=90)
+        return KubernetesTarget(place=place, home=home, size=lambda _: size, public_key=public_key, ready_s=90)
 
     return made
 

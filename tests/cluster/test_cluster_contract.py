@@ -7,7 +7,6 @@ All of it takes minutes, so that it is not in .ci/run: pytest tests/cluster -m c
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,13 +70,6 @@ class OnACluster:
     @pytest.fixture
     def revisions(self, revisions: dict[str, Any]) -> Revisions:
         return Revisions(revisions["first"], revisions["second"], revisions["crash"])
-
-    @pytest.fixture
-    def make_target(self, make_target: Callable[..., KubernetesTarget]) -> Callable[..., KubernetesTarget]:
-        def made(public_key: Path | None = None) -> KubernetesTarget:
-            return replace(make_target(), public_key=public_key)
-
-        return made
 
     @pytest.fixture
     def servers(self, target: KubernetesTarget) -> Callable[[], set[str]]:
