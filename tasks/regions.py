@@ -34,21 +34,20 @@ def fleets(model: ModelSettings) -> tuple[Fleet, ...]:
     return tuple(fleet_of(one, regions[one.target], shadow_s if one is stages[-1] else 0) for one in stages if one.target in regions)
 
 
-def put_metrics_of(model: str, environment: str, release: str, measures: Sequence[Measure], failed: bool) -> int:
-    """Put a look's measures, and whether the release failed, of the endpoints of an environment; of how many.
+def put_metrics_of(model: str, release: str, measures: Sequence[Measure], failed: bool) -> int:
+    """Put a look's measures, and whether the judged release failed, of the endpoints that serve it; how many regions took them.
 
     A region that does not answer is told of, and gets those of the next look.
     """
     settings, told = load_settings(), 0
-    targets = [stage.target for stage in settings.model(model).rollout.stages if stage.environment == environment]
-    for name in dict.fromkeys(targets):
-        if region := settings.sagemaker.get(name):
+    for stage in settings.model(model).rollout.stages:
+        if region := settings.sagemaker.get(stage.target):
             try:
                 target = region_target(region)
-                put_quality(target.clients, target.states, endpoint_name(model, environment), release, measures, failed)
+                put_quality(target.clients, target.states, endpoint_name(model, stage.environment), release, measures, failed)
                 told += 1
             except HeadgateError as fault:
-                get_run_logger().warning("no metrics were put in CloudWatch of [sagemaker.%s]: %s", name, fault)
+                get_run_logger().warning("no metrics were put in CloudWatch of [sagemaker.%s]: %s", stage.target, fault)
     return told
 
 

@@ -85,7 +85,7 @@ def in_slices(slices: Sequence[Slice], since: datetime) -> Drifted:
 
 @once_per_run("put metrics")
 def put_metrics(model: str, found: Traffic) -> int:
-    """The look's measures in CloudWatch, where production is in regions of SageMaker; of how many endpoints.
+    """The look's measures in CloudWatch, where stages are in regions of SageMaker; how many took them.
 
     They tell too whether it is the judged release that is alarming, by which an update to it goes back: docs/sagemaker.md.
     """
@@ -96,7 +96,7 @@ def put_metrics(model: str, found: Traffic) -> int:
 
     standing = next(reversed(newest_alarms(the_lake(), model, 1)), None)
     failed = bool(blamed(found, standing, settings.watch))
-    return put_metrics_of(model, production(settings), found.release, quality(found, standing), failed)
+    return put_metrics_of(model, found.release, quality(found, standing), failed)
 
 
 @once_per_run("show traffic")
