@@ -72,7 +72,7 @@ def deployment_faults(config: Mapping[str, Any], instances: int) -> list[str]:
         routing = policy.get("TrafficRoutingConfiguration", policy)
         sizes = {size: routing[size]["Value"] for size in SIZES if size in routing}
         found += [fault for size, percent in sizes.items() for fault in _size_faults(size, percent, instances)]
-        found += _time_faults(policy, routing, next(iter(sizes.values()), 100), instances)
+        found += _time_faults(policy, routing, _waits(sizes, instances))
     return found
 
 
@@ -92,9 +92,16 @@ def batch(percent: int, instances: int) -> int:
     return max(1, floor(percent * instances / 100))
 
 
-def _time_faults(policy: Mapping[str, Any], routing: Mapping[str, Any], percent: int, instances: int) -> Iterator[str]:
+def _waits(sizes: Mapping[str, int], instances: int) -> int:
+    """How often traffic waits before all of it has moved: once at a canary's share, else at each step but the last."""
+    if "CanarySize" in sizes:
+        return 1
+    return -(-instances // batch(next(iter(sizes.values()), 100), instances)) - 1
+
+
+def _time_faults(policy: Mapping[str, Any], routing: Mapping[str, Any], times: int) -> Iterator[str]:
     wait, limit = routing["WaitIntervalInSeconds"], policy.get("MaximumExecutionTimeoutInSeconds", LONGEST_UPDATE_S)
-    waits = wait * (-(-instances // batch(percent, instances)) - 1) + policy.get("TerminationWaitInSeconds", 0)
+    waits = wait * times + policy.get("TerminationWaitInSeconds", 0)
     if waits >= limit:
         yield (
             f"expected waiting times that add up to less than {limit} s, found {waits:g}; "

@@ -179,6 +179,11 @@ def test_a_plan_without_alarms_or_with_two_policies_is_refused() -> None:
     ]
 
 
+def test_a_canary_waits_once_however_many_instances_there_are() -> None:
+    plan = PLAN.model_copy(update={"type": "CANARY", "size_percent": 10, "wait_interval_s": 3600})
+    assert deployment_faults(deployment_config(plan, PLACE.model_copy(update={"ready_s": 600}), "c1"), 20) == []
+
+
 def test_waits_that_last_longer_than_an_update_may_are_refused() -> None:
     config = deployment_config(PLAN.model_copy(update={"type": "LINEAR", "size_percent": 10, "wait_interval_s": 3600}), PLACE, "c1")
     (fault,) = deployment_faults(config, 20)
