@@ -1,16 +1,23 @@
 """The flows' IAM policies let the SageMaker target do its work, and nothing besides: each request on the simulator is held against them."""
 
+import json
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 from answering_servers import Answering, revision, target_on
+from botocore.exceptions import ClientError
 from simulator import Simulator
 
 from deployments.sagemaker import SageMakerTarget
 from deployments.sagemaker_policies import place_of, policy
+from deployments.sagemaker_quality import put_quality
 from deployments.target import Plan, Split
 from headgate.errors import HeadgateError
 from headgate.settings import SageMakerRegion
 
 ENDPOINT = "replies-production"
+BODY = json.dumps({"instances": [{"text": "Call me"}]}).encode()
 PLACE = SageMakerRegion(
     region="us-east-1",
     role_arn="arn:aws:iam::123456789012:role/headgate-endpoint",
@@ -74,16 +81,38 @@ def test_the_rollback_flow_may_stop_an_update_and_go_back(simulator: Simulator, 
     assert (back.champion.release, back.split) == ("old", Split())
 
 
-def test_the_watch_may_look_and_change_nothing(simulator: Simulator, target: SageMakerTarget) -> None:
+def test_the_watch_may_put_its_metrics_and_change_nothing(simulator: Simulator, target: SageMakerTarget) -> None:
     target.deploy(ENDPOINT, revision("old"))
-    ask(target, simulator)
     allow(simulator, "watch_production")
-    assert next(one.requests for one in target.observe(ENDPOINT, 3600) if one.cohort == "champion") >= 8
-    for change in (lambda: target.deploy(ENDPOINT, revision("new")), lambda: target.delete(ENDPOINT)):
-        with pytest.raises(HeadgateError, match="is not authorized to perform: sagemaker:"):
-            change()
+    assert len(put_quality(target.clients, target.states, ENDPOINT, "old", [("Answers", 3.0, "Count")], failed=True)) == 1
+    require_no_changes(target)
+    with pytest.raises(HeadgateError, match="is not authorized to perform: s3:ListBucket"):
+        target.observe(ENDPOINT, 3600)
+    with pytest.raises(ClientError, match=r"is not authorized to perform: cloudwatch:PutMetricData"):
+        target.clients.cloudwatch.put_metric_data(Namespace="Another", MetricData=[{"MetricName": "Answers", "Value": 1.0}])
     simulator.policies = None
     assert target.status(ENDPOINT).challenger is None
+
+
+def test_who_ships_may_read_captures_and_whose_they_are_and_change_nothing(
+    simulator: Simulator, target: SageMakerTarget, tmp_path: Path
+) -> None:
+    target.deploy(ENDPOINT, revision("old"))
+    simulator.client("sagemaker-runtime").invoke_endpoint(EndpointName=ENDPOINT, Body=BODY, ContentType="application/json")
+    simulator.clock.advance(60)
+    allow(simulator, "shipping")
+    target.collect(ENDPOINT, simulator.clock.now() - timedelta(hours=1), tmp_path)
+    assert len(list((tmp_path / ENDPOINT / "old").glob("predictions-*.jsonl"))) == 1
+    require_no_changes(target)
+    with pytest.raises(HeadgateError, match="is not authorized to perform: sagemaker:DescribeEndpoint "):
+        target.status(ENDPOINT)
+
+
+def require_no_changes(target: SageMakerTarget) -> None:
+    """Whoever may only look is refused what would change something."""
+    for change in (lambda: target.changes.model(ENDPOINT, revision("new")), lambda: target.changes.gone(ENDPOINT)):
+        with pytest.raises(HeadgateError, match="is not authorized to perform: sagemaker:"):
+            change()
 
 
 def test_a_flow_of_one_model_may_not_touch_another_models_endpoint(simulator: Simulator, target: SageMakerTarget) -> None:
