@@ -18,12 +18,16 @@ from headgate.settings import SageMakerRegion
 
 
 class Answering:
-    """What each release answers: `errors` is the share of failed calls, `delay_s` its latency, `label` its label; by release."""
+    """What each release answers: `errors` is the share of failed calls, `delay_s` its latency, `label` its label; by release.
+
+    `about` is what it says of its model, where that is not made up.
+    """
 
     def __init__(self) -> None:
         self.errors: dict[str, float] = {}
         self.delay_s: dict[str, float] = {}
         self.label: dict[str, str] = {}
+        self.about: dict[str, dict[str, Any]] = {}
         self.asked: dict[str, int] = {}
         self._servers: list[ThreadingHTTPServer] = []
 
@@ -50,6 +54,7 @@ class Answering:
         one = {"label": self.label.get(release, "positive"), "score": 0.9, "outcome": "scored", "reason": None}
         predictions = [{**one, "prediction_id": f"{digest_of(release)[:8]}-{uuid4()}"} for _ in range(texts)]
         about = {"name": model, "release": release, "bundle_digest": digest_of(release), "data_version": None, "commit": None}
+        about |= self.about.get(release, {})
         return json.dumps({"predictions": predictions, "model": about}).encode()
 
     def _handler(self, release: str, model: str) -> type[BaseHTTPRequestHandler]:
@@ -93,7 +98,7 @@ def revision(release: str) -> Revision:
 
 
 def target_on(simulator: Simulator, place: SageMakerRegion) -> SageMakerTarget:
-    """The target on the simulator, by its clock."""
+    """The target on the simulator, in the place's region and by its clock."""
     names = ("sagemaker", "sagemaker-runtime", "s3", "ecr", "cloudwatch", "sts")
-    clients = Clients(*(simulator.client(name) for name in names))
+    clients = Clients(*(simulator.client(name, place.region) for name in names))
     return SageMakerTarget(place, clients, sleep=simulator.clock.advance, clock=simulator.clock.now)

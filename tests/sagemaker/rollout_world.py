@@ -9,6 +9,7 @@ from accounts import ENDPOINT, PLACE
 from answering_servers import revision, target_on
 from simulator import Simulator
 
+from deployments.target import Target
 from headgate.data.version import DataVersion
 from headgate.errors import Unavailable
 from headgate.lake import FolderLake
@@ -79,12 +80,17 @@ class World:
         return [step.action.kind for step in steps(self.lake, RELEASE.id) if step.phase == "intent"]
 
     def _wait(self, seconds: float) -> None:
-        seconds = max(seconds, LOOK_S)
-        for _ in range(round(self.rate * seconds)):
-            with suppress(Unavailable):
-                self.target.invoke(ENDPOINT, {"instances": [{"text": "Call me"}]})
-        self.simulator.clock.advance(seconds)
+        pass_with_traffic(self.simulator, self.target, ENDPOINT, seconds, self.rate)
 
     def _test(self, ask: Callable[[dict[str, Any]], dict[str, Any]]) -> Sequence[str]:
         found = ask({"instances": [{"text": "Hello"}]})["model"]["release"]
         return [] if found == RELEASE.id else [f"expected {RELEASE.id}, found {found}"]
+
+
+def pass_with_traffic(simulator: Simulator, target: Target, endpoint: str, seconds: float, rate: float) -> None:
+    """So many requests a second reach the endpoint, and the time passes that they take; never less than LOOK_S."""
+    seconds = max(seconds, LOOK_S)
+    for _ in range(round(rate * seconds)):
+        with suppress(Unavailable):
+            target.invoke(endpoint, {"instances": [{"text": "Call me"}]})
+    simulator.clock.advance(seconds)
