@@ -106,12 +106,16 @@ def read_captured(body: bytes) -> Iterator[Captured]:
             about, data = record["eventMetadata"], record["captureData"]
             output = data["endpointOutput"]
             predictions, model = _said(data_of(output), "jsonlines" in output.get("observedContentType", ""))
-            at = datetime.fromisoformat(about["inferenceTime"])
+            at = _aware(datetime.fromisoformat(about["inferenceTime"]))
             found = Captured(at, str(about.get("inferenceId") or about["eventId"]), predictions, model, data.get("endpointInput"))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
         if predictions:
             yield found
+
+
+def _aware(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def data_of(part: Mapping[str, str]) -> bytes:

@@ -6,6 +6,7 @@ notes only save the reading: one file for each folder of captures, with what was
 """
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from deployments.sagemaker_captures import Captures
 from deployments.sagemaker_log_lines import Source, digest_of, log_file
-from deployments.sagemaker_objects import CHALLENGER, CHAMPION, named
+from deployments.sagemaker_objects import CHALLENGER, CHAMPION, DIGITS, named
 from deployments.sagemaker_state import States
 from headgate.errors import NotFound
 from headgate.record import Record
@@ -56,7 +57,7 @@ class CaptureLogs:
         address = urlsplit(self.to)
         prefix = f"{address.path.strip('/')}/{named(endpoint, {}).rpartition('-')[0]}-".lstrip("/")
         with FileLock(folder / ".lock"):
-            for config in self.captures.folders(address.netloc, prefix):
+            for config in filter(_ours, self.captures.folders(address.netloc, prefix)):
                 for variant in (CHAMPION, CHALLENGER):
                     self._copy(address.netloc, f"{config}{endpoint}/{variant}/", since, folder)
 
@@ -99,6 +100,11 @@ class CaptureLogs:
             if found := log_file(f"s3://{bucket}/{key}", self.captures.body(bucket, key), source):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 _put(folder / found.name, found.lines)
+
+
+def _ours(folder: str) -> bool:
+    """Whether a folder is named by a configuration of ours, whose name ends in a digest."""
+    return re.fullmatch(rf".*-[0-9a-f]{{{DIGITS}}}/", folder) is not None
 
 
 def _from(prefix: str, at: datetime) -> str:

@@ -23,6 +23,7 @@ LATE = timedelta(minutes=5)  # between an answer and the opening of the file tha
 MARK = b'"prediction_id":"'
 ID_LENGTH = 35
 MOST_BYTES = 32 * 2**20
+OVERLAPPED = 64
 
 
 class Prediction(Record):
@@ -73,7 +74,8 @@ def new_lines(
     """The lines beyond the offsets in the files of the last days, each with its `_origin`, and the offsets after them.
 
     At most about most_bytes are read, the oldest first; the next look goes on from there. overlap: so many parts before the new ones of
-    a day are read again. Offsets of older files are dropped. A line that is no JSON object is left out.
+    a day are read again, of files with one part alone only the last OVERLAPPED. Offsets of older files are dropped. A line that is no
+    JSON object is left out.
     """
     lines: list[dict[str, Any]] = []
     reached: Offsets = {}
@@ -94,13 +96,17 @@ def new_lines(
 
 
 def _before(keys: list[str], fresh: list[str], overlap: int) -> list[str]:
-    """The last parts of each file that were read before, where the day has new ones."""
+    """The last parts of each file that were read before, where the day has new ones.
+
+    A day may have thousands of files with one part, one for each capture of SageMaker; only the newest of those are read again.
+    """
     if not fresh or not overlap:
         return []
     old: dict[str, list[str]] = {}
     for key in sorted(set(keys) - set(fresh)):
         old.setdefault(_place(key)[0], []).append(key)
-    return [key for parts in old.values() for key in parts[-overlap:]]
+    skipped = {*[name for name, parts in old.items() if len(parts) == 1][:-OVERLAPPED]}
+    return [key for name, parts in old.items() if name not in skipped for key in parts[-overlap:]]
 
 
 def read_offsets(lake: Lake, key: str) -> Offsets:

@@ -21,8 +21,8 @@ from deployments.sagemaker_objects import Cast
 from deployments.sagemaker_state import Config, States
 from deployments.target import Revision
 from headgate.errors import NotFound
-from headgate.lake import FolderLake
-from headgate.monitoring.prediction_log import find_predictions, predicted_at
+from headgate.lake import FolderLake, Lake
+from headgate.monitoring.prediction_log import OVERLAPPED, find_predictions, new_lines, predicted_at
 from headgate.monitoring.provenance import Places, trace
 from headgate.monitoring.shipping import ship_once
 from headgate.release.configuration import Configuration
@@ -299,6 +299,7 @@ def test_what_is_asked_about_such_a_prediction_tells_no_latency(world: World) ->
 def test_other_endpoints_captures_are_left_alone(world: World) -> None:
     other = "replies-production-eu"
     world.bucket.add(NOW, identifier(NOW), folder=f"captures/{other}-0123456789abcdef/{other}/champion/")
+    world.bucket.add(NOW, identifier(NOW), folder=f"captures/{ENDPOINT}-of-somebody/{ENDPOINT}/champion/")
     world.round()
     assert world.shipped() == []
     assert world.bucket.read.total() == 0
@@ -318,3 +319,20 @@ def test_a_capture_that_expires_meanwhile_is_no_fault(world: World, monkeypatch:
     monkeypatch.setattr(world.bucket, "keys", expiring)
     world.round()
     assert world.shipped() == [ids[1]]
+
+
+def test_a_queue_reads_only_the_newest_of_a_days_captures_again(folder_lake: Lake) -> None:
+    def put(number: int, offset: int, *names: str) -> None:
+        file = file_name(f"s3://b/{number}", NOW + timedelta(seconds=number)).removesuffix(".jsonl")
+        lines = "".join(f'{{"prediction_id":"{name}"}}\n' for name in names)
+        folder_lake.put_if_absent(f"predictions/replies/date=2026-05-04/{file}/{offset:015d}.jsonl", lines.encode())
+
+    put(0, 0, "a")
+    put(0, 22, "b")
+    for number in range(1, 81):
+        put(number, 0, f"c{number}")
+    _, reached = new_lines(folder_lake, "predictions", "replies", {}, NOW.date(), 1)
+    put(99, 0, "new")
+    found, _ = new_lines(folder_lake, "predictions", "replies", reached, NOW.date(), 1, overlap=1)
+    again = [f"c{number}" for number in range(81 - OVERLAPPED, 81)]
+    assert [line["prediction_id"] for line in found] == ["b", *again, "new"]
