@@ -5,15 +5,22 @@ judged, and one that the endpoint is being updated to where that serves it. So w
 would replace it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from deployments.sagemaker_clients import Clients, answered
 from deployments.sagemaker_plan import OWN, STOP_METRIC, stop_dimensions
-from deployments.sagemaker_state import NOTHING, Config, Now, States
+from deployments.sagemaker_state import NOTHING, Config, States
 
 Measured = tuple[str, float, str]  # name, value, unit
-Datum = Mapping[str, Any]
+
+
+class Serving(NamedTuple):
+    """The configurations in force and to come, where they serve the judged release; moving: whether SageMaker is changing the endpoint."""
+
+    now: str | None = None
+    next: str | None = None
+    moving: bool = False
 
 
 def put_quality(clients: Clients, states: States, endpoint: str, release: str, measures: Iterable[Measured], failed: bool) -> list[str]:
@@ -21,32 +28,28 @@ def put_quality(clients: Clients, states: States, endpoint: str, release: str, m
 
     Nothing is put where the endpoint serves another release, and is not on its way to this one. Changes nothing else; may be repeated.
     """
-    now = states.now(endpoint)
-    settled, coming = (_serving(states, config, release) for config in _configs(now))
-    data = list(quality_data(endpoint, measures, settled, coming, failed))
+    if (now := states.now(endpoint)) is None:
+        return []
+    serving = Serving(_serving(states, now.config, release), _serving(states, now.pending, release), now.moving)
+    data = list(quality_data(endpoint, measures, serving, failed))
     if data:
         with answered(f"metrics {OWN} of endpoint {endpoint}"):
             clients.cloudwatch.put_metric_data(Namespace=OWN, MetricData=data)
     return [one["Dimensions"][1]["Value"] for one in data if one["MetricName"] == STOP_METRIC]
 
 
-def quality_data(
-    endpoint: str, measures: Iterable[Measured], settled: str | None, coming: str | None, failed: bool
-) -> Iterator[dict[str, Any]]:
-    """PutMetricData's data. settled, coming: the configurations in force and to come, where they serve the judged release. Pure.
+def quality_data(endpoint: str, measures: Iterable[Measured], serving: Serving, failed: bool) -> Iterator[dict[str, Any]]:
+    """PutMetricData's data. Pure.
 
-    Of the one to come only 1 is put: a 0 would take back the machine's own stop before SageMaker looked at the alarm.
+    Of an endpoint that is being updated only 1 is put: a 0 would take back the machine's own stop before SageMaker looked at the alarm.
     """
-    if settled:
+    if serving.now:
         of_endpoint = [{"Name": "EndpointName", "Value": endpoint}]
         for name, value, unit in measures:
             yield {"MetricName": name, "Dimensions": of_endpoint, "Value": value, "Unit": unit}
-    for config in filter(None, (settled, coming if failed else None)):
-        yield {"MetricName": STOP_METRIC, "Dimensions": stop_dimensions(endpoint, config), "Value": float(failed)}
-
-
-def _configs(now: Now | None) -> tuple[Config | None, Config | None]:
-    return (now.config, now.pending) if now else (None, None)
+    if failed or not serving.moving:
+        for config in filter(None, (serving.now, serving.next)):
+            yield {"MetricName": STOP_METRIC, "Dimensions": stop_dimensions(endpoint, config), "Value": float(failed)}
 
 
 def _serving(states: States, config: Config | None, release: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deployments.sagemaker_quality import quality_data
+from deployments.sagemaker_quality import Serving, quality_data
 from headgate.monitoring.alarms import Alarm
 from headgate.monitoring.calibrated_drift import Drift
 from headgate.monitoring.estimated_accuracy import Corrected, Estimate
@@ -72,33 +72,29 @@ def test_a_reason_that_stands_counts_for_the_release_that_it_was_raised_for() ->
     assert blamed(traffic(drift("label", True), release="newer"), alarm(label="moved"), WATCH).keys() == {"label"}
 
 
-def told(settled: str | None, coming: str | None, failed: bool) -> list[tuple[str, float]]:
-    """The configurations that the word is put of, with it."""
-    data = quality_data(ENDPOINT, [], settled, coming, failed)
-    return [(one["Dimensions"][1]["Value"], one["Value"]) for one in data if one["MetricName"] == "ReleaseFailed"]
-
-
 @pytest.mark.parametrize(
-    ("settled", "coming", "failed", "expected"),
+    ("serving", "failed", "expected"),
     [
-        ("c1", None, False, [("c1", 0.0)]),
-        ("c1", None, True, [("c1", 1.0)]),
-        (None, "c2", True, [("c2", 1.0)]),
-        (None, "c2", False, []),  # the machine may have put 1
-        ("c1", "c2", True, [("c1", 1.0), ("c2", 1.0)]),
-        (None, None, True, []),
+        (Serving("c1"), False, [("c1", 0.0)]),
+        (Serving("c1"), True, [("c1", 1.0)]),
+        (Serving(None, "c2", moving=True), True, [("c2", 1.0)]),
+        (Serving(None, "c2", moving=True), False, []),  # the machine may have put 1
+        (Serving("c1", None, moving=True), False, []),
+        (Serving("c1", "c2", moving=True), True, [("c1", 1.0), ("c2", 1.0)]),
+        (Serving(), True, []),
     ],
 )
 def test_the_word_is_put_of_configurations_that_serve_the_release(
-    settled: str | None, coming: str | None, failed: bool, expected: list[tuple[str, float]]
+    serving: Serving, failed: bool, expected: list[tuple[str, float]]
 ) -> None:
-    assert told(settled, coming, failed) == expected
+    data = quality_data(ENDPOINT, [], serving, failed)
+    assert [(one["Dimensions"][1]["Value"], one["Value"]) for one in data] == expected
 
 
 def test_measures_are_the_endpoints_while_it_serves_the_release() -> None:
     measure = Measure("LabelDrift", 0.3, "None")
-    (first, word) = quality_data(ENDPOINT, [measure], "c1", None, False)
+    (first, word) = quality_data(ENDPOINT, [measure], Serving("c1"), False)
     where = [{"Name": "EndpointName", "Value": ENDPOINT}]
     assert first == {"MetricName": "LabelDrift", "Dimensions": where, "Value": 0.3, "Unit": "None"}
     assert word["Dimensions"] == [*where, {"Name": "EndpointConfigName", "Value": "c1"}]
-    assert [one["MetricName"] for one in quality_data(ENDPOINT, [measure], None, "c2", True)] == ["ReleaseFailed"]
+    assert [one["MetricName"] for one in quality_data(ENDPOINT, [measure], Serving(None, "c2", moving=True), True)] == ["ReleaseFailed"]
