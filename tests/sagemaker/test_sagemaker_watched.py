@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -149,15 +148,6 @@ def test_the_watch_tells_every_region_that_serves_the_release_and_warns_of_one_t
     simulator: Simulator, target: SageMakerTarget, caplog: pytest.LogCaptureFixture
 ) -> None:
     ireland = target_on(simulator, load_settings().sagemaker["ireland"])
-    ireland = replace(
-        ireland,
-        clients=replace(
-            ireland.clients,
-            **{
-                name: simulator.client(service, "eu-west-1") for name, service in (("sagemaker", "sagemaker"), ("cloudwatch", "cloudwatch"))
-            },
-        ),
-    )
     ireland.deploy("replies-eu", revision("new"))
     target.deploy(ENDPOINT, revision("new"))
     found = traffic(simulator, "new", estimate=Estimate(answers=480, accuracy=0.91, low=0.89, high=0.93))

@@ -150,7 +150,7 @@ def test_the_policy_of_a_flow_is_for_the_models_that_have_a_stage_in_the_region(
     one = json.loads(run("iam", "--place", "us-east", "--flow", "endpoint"))
     assert one["Statement"][1]["Resource"] == ["arn:aws:ecr:us-east-1:123456789012:repository/replies"]
     every = json.loads(run("iam", "--place", "us-east"))
-    assert list(every) == ["train_candidate", "release_candidate", "rollback_release", "watch_production", "endpoint"]
+    assert list(every) == ["train_candidate", "release_candidate", "rollback_release", "watch_production", "shipping", "endpoint"]
     assert every["endpoint"] == one
     assert "replies-*" in json.dumps(every)
     assert "triage" not in json.dumps(every)
