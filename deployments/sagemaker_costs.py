@@ -23,8 +23,16 @@ def fleet_of(stage: Stage, region: SageMakerRegion, shadow_s: float = 0) -> Flee
         instances=region.instance_count,
         per_hour=region.cost_per_hour,
         currency=region.currency,
+        first_percent=None if stage.ab_test else _more_than_asked(stage, region.instance_count),
         release_hours=(beside_s + challenger_s) / SECONDS_PER_HOUR,
     )
+
+
+def _more_than_asked(stage: Stage, instances: int) -> int | None:
+    """Percent of the traffic that the first step moves, where that is more than the policy says; an A/B test's split goes by weights."""
+    asked = stage.traffic_routing.shares[0]
+    first = round(100 * batch(asked, instances) / instances)
+    return first if first > asked else None
 
 
 def _shifting_s(stage: Stage, region: SageMakerRegion) -> float:

@@ -41,13 +41,18 @@ def _fleet_cost(fleet: Fleet, per_s: float | None) -> FleetCost:
 
     return FleetCost(
         stage=f"{fleet.environment} ({fleet.place})",
-        fleet=f"{fleet.instances} x {fleet.instance_type}",
+        fleet=f"{fleet.instances} x {fleet.instance_type}{_first(fleet)}",
         bears_per_s=None if per_s is None else per_s * fleet.instances,
         day=money(HOURS_PER_DAY * fleet.instances),
         million=money(None if per_s is None else MILLION / per_s / SECONDS_PER_HOUR),
         release_hours=fleet.release_hours,
         release=money(fleet.release_hours),
     )
+
+
+def _first(fleet: Fleet) -> str:
+    """What the policy's percent do not tell."""
+    return f"; the first step is {fleet.first_percent}% of the traffic, which moves by whole instances" if fleet.first_percent else ""
 
 
 def costs(load: LoadReport | None, basis: CostBasis) -> tuple[Cost, ...]:

@@ -68,6 +68,7 @@ class Fleet(Record):
     instances: int
     per_hour: float | None = Field(None, description="of one instance")
     currency: str = "USD"
+    first_percent: int | None = Field(None, description="of the traffic that the first step moves, where that is more than asked")
     release_hours: float = Field(description="of instances beside the running ones: by the longest waits, without their start")
 
 

@@ -178,6 +178,7 @@ def test_a_release_on_fleets_is_priced_by_their_hours_and_the_measured_rate(evid
         instances=4,
         per_hour=0.36,
         currency="EUR",
+        first_percent=25,
         release_hours=2.5,
     )
     basis = CostBasis(fleets=(fleet, fleet.model_copy(update={"environment": "staging", "per_hour": None})))
@@ -186,7 +187,16 @@ def test_a_release_on_fleets_is_priced_by_their_hours_and_the_measured_rate(evid
     assert (free.day, free.million, free.release) == (None, None, None)
     assert fleet_costs(None, basis)[0].bears_per_s is None
     shown = read(render(evidence.model_copy(update={"cost": basis}), drawn)).text
-    for told in ("production (us-east)", "4 x ml.c6i.large", "640.0", "34.56 EUR", "0.62 EUR", "2.50", "0.90 EUR", "price not set"):
+    for told in (
+        "production (us-east)",
+        "4 x ml.c6i.large; the first step is 25% of the traffic, which moves by whole instances",
+        "640.0",
+        "34.56 EUR",
+        "0.62 EUR",
+        "2.50",
+        "0.90 EUR",
+        "price not set",
+    ):
         assert told in shown
 
 

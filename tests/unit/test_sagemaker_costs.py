@@ -65,3 +65,19 @@ def test_it_names_the_stage_and_the_settings_price() -> None:
     assert (found.environment, found.place, found.instances, found.instance_type) == ("production", "us-east", 4, "ml.c6i.large")
     assert (found.per_hour, found.currency) == (0.102, "EUR")
     assert fleet_of(stage(), REGION.model_copy(update={"cost_per_hour": None})).per_hour is None
+
+
+@pytest.mark.parametrize(
+    ("instances", "given", "first"),
+    [
+        (2, {}, 50),
+        (4, {}, 25),
+        (10, {}, None),
+        (2, {"traffic_routing": LINEAR}, 50),
+        (4, {"traffic_routing": LINEAR}, None),
+        (2, {"traffic_routing": {"type": "ALL_AT_ONCE"}}, None),
+        (2, {"ab_test": {"hold_s": 7200}}, None),
+    ],
+)
+def test_it_tells_where_whole_instances_are_more_traffic_than_was_asked_for(instances: int, given: dict[str, Any], first: int) -> None:
+    assert fleet_of(stage(**given), REGION.model_copy(update={"instance_count": instances})).first_percent == first
