@@ -1,6 +1,7 @@
 """The serving image of a candidate's bundle, for stages whose targets run images: built and pushed once, and known by its digest."""
 
 import hashlib
+from collections.abc import Sequence
 
 from prefect.logging import get_run_logger
 
@@ -15,6 +16,7 @@ from tasks.places import the_lake
 from tasks.wrapping import WrappedBundle
 
 Place = KubernetesNamespace | SageMakerRegion
+AS_ROOT = ("--build-arg", "RUNTIME_USER=root")
 
 
 class Pushed(Record):
@@ -28,7 +30,8 @@ class Pushed(Record):
 def push_image(candidate: Candidate, bundle: WrappedBundle) -> str | None:
     """The digest of the bundle's image, in the repository of every stage's target; None where all stages run the bundle itself."""
     places = image_places(load_settings(), candidate.model)
-    found = [_in_repository(the_lake(), bundle, place) for place in places]
+    variant = variant_of(places)
+    found = [_in_repository(the_lake(), bundle, place, variant) for place in places]
     if not found:
         return None
     get_run_logger().info("image of bundle %s: %s", bundle.digest[:12], ", ".join(f"{one.repository}@{one.digest}" for one in found))
@@ -40,6 +43,11 @@ def image_places(settings: Settings, model: str) -> list[Place]:
     tables: dict[str, Place] = {**settings.kubernetes, **settings.sagemaker}
     found = [tables[stage.target] for stage in settings.model(model).rollout.stages if stage.target in tables]
     return list({place.repository: place for place in found}.values())
+
+
+def variant_of(places: Sequence[Place]) -> tuple[str, ...]:
+    """SageMaker wants containers that run as root; a cluster's pods name their user themselves, so that one image does for both."""
+    return AS_ROOT if any(isinstance(place, SageMakerRegion) for place in places) else ()
 
 
 def agreed(bundle_digest: str, found: list[Pushed]) -> str:
@@ -54,24 +62,23 @@ def agreed(bundle_digest: str, found: list[Pushed]) -> str:
     return first.digest
 
 
-def _in_repository(lake: Lake, bundle: WrappedBundle, place: Place) -> Pushed:
+def _in_repository(lake: Lake, bundle: WrappedBundle, place: Place, variant: tuple[str, ...] = ()) -> Pushed:
     """What was pushed before stays the bundle's image there, however often it is built."""
     key = f"images/{bundle.digest}/{hashlib.sha256(place.repository.encode()).hexdigest()[:16]}.json"
     if (known := lake.get(key)) is None:
         get_run_logger().info("building the image of bundle %s for %s; the first one takes minutes", bundle.digest[:12], place.repository)
-        digest = _push_to_region(bundle, place) if isinstance(place, SageMakerRegion) else _push_to_cluster(bundle, place)
+        options = [*variant, *place.build_options]
+        if isinstance(place, SageMakerRegion):
+            digest = _push_to_region(bundle, place, options)
+        else:
+            digest = build_and_push(bundle.path, place.repository, options, place.insecure_registry).rpartition("@")[2]
         lake.put_if_absent(key, Pushed(repository=place.repository, digest=digest).to_bytes())
         known = lake.get(key)
     assert known is not None
     return Pushed.model_validate_json(known.data)
 
 
-def _push_to_cluster(bundle: WrappedBundle, place: KubernetesNamespace) -> str:
-    name = build_and_push(bundle.path, place.repository, place.build_options, place.insecure_registry)
-    return name.rpartition("@")[2]
-
-
-def _push_to_region(bundle: WrappedBundle, place: SageMakerRegion) -> str:
+def _push_to_region(bundle: WrappedBundle, place: SageMakerRegion, options: Sequence[str]) -> str:
     """A tag of ECR can be pushed once: what a killed run pushed is found there."""
     from deployments.ecr import digest_there, login
     from deployments.sagemaker_clients import clients_of
@@ -80,4 +87,4 @@ def _push_to_region(bundle: WrappedBundle, place: SageMakerRegion) -> str:
     if there := digest_there(ecr, place.repository, tag_of(bundle.digest)):
         return there
     with login(ecr) as variables:
-        return build_and_push(bundle.path, place.repository, place.build_options, login=variables).rpartition("@")[2]
+        return build_and_push(bundle.path, place.repository, options, login=variables).rpartition("@")[2]

@@ -110,3 +110,9 @@ def test_the_variant_of_sagemaker_runs_as_root(engine: Engine, root_image: str) 
     with engine.running(root_image, "serve", options=["--network=none", "--read-only"]) as container:
         assert engine.told("exec", container, "id", "-u") == "0"
         assert answer(engine, container)[0] == 200
+
+
+def test_the_variant_of_sagemaker_serves_as_another_user_where_a_pod_names_one(engine: Engine, root_image: str) -> None:
+    with engine.running(root_image, "--release", "r1", options=HARDENED) as container:
+        assert engine.told("exec", container, "id", "-u") == "10001"
+        assert answer(engine, container)[0] == 200

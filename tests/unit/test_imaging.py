@@ -12,7 +12,7 @@ import tasks.imaging
 from headgate.errors import Refused
 from headgate.lake import Lake
 from headgate.settings import KubernetesNamespace, ModelSettings, Rollout, SageMakerRegion, Settings, Stage
-from tasks.imaging import Pushed, _in_repository, agreed, image_places
+from tasks.imaging import Pushed, _in_repository, agreed, image_places, variant_of
 from tasks.wrapping import WrappedBundle
 
 EU = KubernetesNamespace(namespace="sales", gateway="infra/public", url="https://eu.example", repository="registry.example/replies")
@@ -31,7 +31,7 @@ BUNDLE = WrappedBundle(path=Path("bundle"), digest="b" * 64)
 def settings(*targets: str) -> Settings:
     stages = tuple(Stage(environment=f"production-{number}", target=target) for number, target in enumerate(targets))
     model = ModelSettings(dataset="replies", rollout=Rollout(stages=stages))
-    return Settings(kubernetes={"eu": EU, "us": US, "far": FAR}, models={"replies": model})
+    return Settings(kubernetes={"eu": EU, "us": US, "far": FAR}, sagemaker={"virginia": REGION}, models={"replies": model})
 
 
 def test_stages_on_this_machine_need_no_image() -> None:
@@ -40,6 +40,22 @@ def test_stages_on_this_machine_need_no_image() -> None:
 
 def test_stages_with_one_repository_need_one_image() -> None:
     assert [place.repository for place in image_places(settings("local", "eu", "us", "far"), "replies")] == [EU.repository, FAR.repository]
+
+
+def test_with_a_stage_on_sagemaker_every_repository_gets_the_variant_that_it_wants(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[tuple[str, list[str]]] = []
+
+    def build(bundle: Path, repository: str, options: list[str], *_: object) -> str:
+        built.append((repository, options))
+        return f"{repository}@sha256:1"
+
+    monkeypatch.setattr(tasks.imaging, "build_and_push", build)
+    monkeypatch.setattr(tasks.imaging, "get_run_logger", lambda: logging.getLogger("test"))
+    own = EU.model_copy(update={"build_options": ("--no-cache",)})
+    for number, others in enumerate([(), (REGION,)]):
+        bundle = WrappedBundle(path=Path("bundle"), digest=str(number) * 64)
+        _in_repository(lake, bundle, own, variant_of([own, *others]))
+    assert built == [(EU.repository, ["--no-cache"]), (EU.repository, ["--build-arg", "RUNTIME_USER=root", "--no-cache"])]
 
 
 def test_repositories_that_hold_different_images_of_a_bundle_are_refused() -> None:
