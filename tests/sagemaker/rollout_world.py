@@ -15,7 +15,7 @@ from headgate.errors import Unavailable
 from headgate.lake import FolderLake
 from headgate.release.champion import crown
 from headgate.release.record import Release
-from headgate.release.rollout import steps
+from headgate.release.rollout import Action, Situation, steps
 from headgate.settings import AutoRollback, Stage, TrafficRouting
 from tasks.driving import Drive, StageEnd
 
@@ -51,12 +51,13 @@ OLD, NEW = revision("old"), revision(RELEASE.id)
 
 
 class World:
-    """A rollout by the simulator's clock, with `rate` requests a second."""
+    """A rollout by the simulator's clock, with `rate` requests a second; `heard` may be set to hear each look ("wait 25")."""
 
     def __init__(self, simulator: Simulator, folder: Path, stage: Stage, rate: float = 2, target: Any = None) -> None:
         self.simulator, self.stage, self.rate = simulator, stage, rate
         self.target, self.lake = target or target_on(simulator, PLACE), FolderLake(folder)
         self.seen: list[str] = []
+        self.heard: Callable[[str], object] = lambda _: None
 
     def begin(self) -> None:
         self.target.deploy(ENDPOINT, OLD)
@@ -72,12 +73,17 @@ class World:
             revision=lambda: NEW,
             test=self._test,
             probe=self._wait,
-            told=lambda now, action: self.seen.append(f"{action.kind} {now.challenger_percent}"),
+            told=self._told,
             clock=self.simulator.clock.now,
         ).to_the_end()
 
     def kinds(self) -> list[str]:
         return [step.action.kind for step in steps(self.lake, RELEASE.id) if step.phase == "intent"]
+
+    def _told(self, now: Situation, action: Action) -> None:
+        """The action, and what share the release has then."""
+        self.seen.append(f"{action.kind} {now.challenger_percent}")
+        self.heard(self.seen[-1])
 
     def _wait(self, seconds: float) -> None:
         pass_with_traffic(self.simulator, self.target, ENDPOINT, seconds, self.rate)

@@ -108,20 +108,40 @@ def test_the_first_release_is_champion_at_once_and_one_that_does_not_start_leave
     assert target.deploy(ENDPOINT, OLD).ready
 
 
-def test_expired_credentials_in_the_middle_stop_nothing(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("errors", "promoted", "champions"),
+    [(0.0, True, (RELEASE.id, None, "old")), (1.0, False, ("old", None, None))],
+    ids=["a good release", "a bad one"],
+)
+def test_credentials_that_expire_amid_the_canary_leave_it_to_sagemaker_and_the_next_run_says_how_it_ended(
+    simulator: Simulator,
+    servers: Answering,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: float,
+    promoted: bool,
+    champions: tuple[str | None, ...],
+) -> None:
+    monkeypatch.setattr("tasks.driving.PATIENCE_S", 100.0)
     world = World(simulator, tmp_path, CANARY)
     world.begin()
-    simulator.fail("DescribeEndpoint", "ExpiredTokenException", 1000)
-    with pytest.raises(Unavailable, match="renew the credentials"):
+    servers.errors[RELEASE.id] = errors
+    world.heard = lambda look: simulator.fail("DescribeEndpoint", "ExpiredTokenException", 1000) if look == "wait 25" else None
+    with pytest.raises(Unavailable, match=r"^endpoint replies-production: AWS answered ExpiredTokenException: injected; renew the creden"):
         world.run()
+    world.heard = lambda _: None
     simulator.heal()
-    assert world.run().promoted
+    assert world.run().promoted is promoted
+    assert releases(world.target.status(ENDPOINT)) == champions
+    assert world.kinds()[:2] == ["deploy", "submit"]
+    assert world.kinds().count("submit") == 1
 
 
 def test_throttling_and_lost_replies_stop_nothing(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
     world = World(simulator, tmp_path, CANARY)
     world.begin()
-    for operation in ("CreateModel", "CreateEndpointConfig", "PutMetricAlarm", "UpdateEndpoint", "ListTags"):
+    changes = ("CreateModel", "CreateEndpointConfig", "PutMetricAlarm", "UpdateEndpoint", "DeleteAlarms")
+    for operation in (*changes, "DescribeEndpoint", "ListTags", "GetMetricData"):
         simulator.fail(operation, "ThrottlingException", 2)
         simulator.lose_reply(operation, 1)
     assert world.run().promoted
@@ -137,16 +157,47 @@ def test_a_quota_ends_the_rollout_with_what_to_do(simulator: Simulator, servers:
     assert releases(world.target.status(ENDPOINT)) == ("old", None, None)
 
 
+def test_a_release_for_which_there_are_no_instances_is_taken_back(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
+    world = World(simulator, tmp_path, CANARY)
+    world.begin()
+    why = "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error."
+    simulator.break_model(world.target.changes.model(ENDPOINT, NEW), why)
+    ended = world.run()
+    assert (ended.promoted, ended.verdict) == (False, "failed")
+    assert why in ended.reason
+    assert releases(world.target.status(ENDPOINT)) == ("old", None, None)
+
+
+def update_by_somebody_else(target: SageMakerTarget, simulator: Simulator) -> None:
+    """To another configuration of the same champion."""
+    config = target.changes.config(ENDPOINT, target.changes.known(ENDPOINT).config.cast.model_copy(update={"previous": "another"}), OLD)
+    simulator.client("sagemaker").update_endpoint(EndpointName=ENDPOINT, EndpointConfigName=config)
+
+
 def test_an_endpoint_that_somebody_else_updates_is_not_disturbed(target: SageMakerTarget, simulator: Simulator) -> None:
     target.deploy(ENDPOINT, OLD)
     target.deploy(ENDPOINT, NEW)
-    config = target.changes.config(ENDPOINT, target.changes.known(ENDPOINT).config.cast.model_copy(update={"previous": "another"}), OLD)
-    simulator.client("sagemaker").update_endpoint(EndpointName=ENDPOINT, EndpointConfigName=config)
+    update_by_somebody_else(target, simulator)
     plan = Plan(release=RELEASE.id, type="CANARY", size_percent=25, wait_interval_s=60, max_error_rate=0.01)
     with pytest.raises(
         Unavailable, match="endpoint replies-production is Updating: another update is under way; try again once it is InService"
     ):
         target.submit(ENDPOINT, plan)
+
+
+def test_a_rollout_waits_for_an_update_by_somebody_else(simulator: Simulator, servers: Answering, tmp_path: Path) -> None:
+    world = World(simulator, tmp_path, CANARY, rate=1.5)
+    world.begin()
+
+    def hear(look: str) -> None:
+        if look == "submit 0" and world.seen.count(look) == 1:
+            update_by_somebody_else(world.target, simulator)
+
+    world.heard = hear
+    ended = world.run()
+    assert (ended.reason, ended.promoted) == ("the release is champion and passed its endpoint test", True)
+    assert world.seen.count("submit 0") > 1, "it was not held up"
+    assert [call.operation for call in simulator.calls].count("UpdateEndpoint") == 2
 
 
 def test_a_split_is_shared_out_by_weights_and_each_variant_can_be_asked(target: SageMakerTarget) -> None:
