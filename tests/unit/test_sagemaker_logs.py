@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 from killed_between_calls import Interrupted, Killed, Kills
-from made_up_predictions import identifier
+from made_up_predictions import corrected, identifier
 from served import FakeRuntime, served
 
 from deployments.sagemaker_captures import Captures
@@ -22,10 +22,12 @@ from deployments.sagemaker_state import Config, States
 from deployments.target import Revision
 from headgate.errors import NotFound
 from headgate.lake import FolderLake, Lake
+from headgate.monitoring.feedback import collect
 from headgate.monitoring.prediction_log import OVERLAPPED, find_predictions, new_lines, predicted_at
 from headgate.monitoring.provenance import Places, trace
 from headgate.monitoring.shipping import ship_once
 from headgate.release.configuration import Configuration
+from headgate.settings import ModelSettings
 from headgate.why_command import told
 
 NOW = datetime(2026, 5, 4, 12, 10, tzinfo=UTC)
@@ -285,6 +287,14 @@ def test_a_shadow_is_told_apart_and_a_removed_configuration_keeps_no_text(world:
     found = find_predictions(world.lake, "replies", ids.values())
     told = [(found[name].cohort, found[name].text) for name in ids.values()]
     assert told == [("champion", "secret"), ("shadow", "secret"), ("champion", None)]
+
+
+def test_a_correction_of_such_an_answer_becomes_a_row(world: World) -> None:
+    name, asked = identifier(NOW), ("application/json", b'{"instances": [{"text": "Call me"}]}')
+    world.bucket.files[f"{FOLDER}2026/05/04/12/a.jsonl"] = record(answer_of(name), asked)
+    world.round()
+    corrected(world.lake, (name, "b", "ada"))
+    assert collect(world.lake, "replies", ModelSettings(dataset="replies", labels=("a", "b")), NOW).landed == {"b": 1}
 
 
 def test_what_is_asked_about_such_a_prediction_tells_no_latency(world: World) -> None:
