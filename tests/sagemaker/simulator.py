@@ -288,6 +288,8 @@ class Simulator:
     def _metrics(self, request: Request, call: Call) -> Response:
         """What is put without a time is put now, by the simulator's clock; a new alarm has no data yet."""
         backend = self.backend("cloudwatch", call.region)
+        if call.operation == "GetMetricData":
+            return self._measured(request, call, backend)
         before, alarms = len(backend.metric_data), dict(backend.alarms)
         response = self.forward(request)
         put = backend.metric_data[before:]
@@ -301,6 +303,17 @@ class Simulator:
             if alarm is not alarms.get(name):
                 alarm.state_value = alarms[name].state_value if name in alarms else "INSUFFICIENT_DATA"
         return response
+
+    def _measured(self, request: Request, call: Call, backend: Any) -> Response:
+        """moto looks at each datum for each period of each query: it is shown those alone that the queries ask for."""
+        metrics = [query["MetricStat"]["Metric"] for query in call.given["MetricDataQueries"]]
+        asked = {frozenset((one["Name"], one["Value"]) for one in metric["Dimensions"]) for metric in metrics}
+        everything = backend.metric_data
+        backend.metric_data = [one for one in everything if frozenset((by.name, by.value) for by in one.dimensions) in asked]
+        try:
+            return self.forward(request)
+        finally:
+            backend.metric_data = everything
 
 
 class _Quiet(MotoRequestHandler):
