@@ -65,6 +65,26 @@ def namespace(cluster: str, shared: Path) -> Iterator[str]:
     if "httproutes" not in kubectl("api-resources", "--api-group=gateway.networking.k8s.io"):
         kubectl("create", "--validate=false", "-f", str(shared / "tools/k8s/crds/gw-httproutes.yaml"))
         kubectl("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io")
+    with _namespace() as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def gateway(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Gateway that follows the namespace's HTTPRoute."""
+    with _gateway(namespace, tmp_path_factory.mktemp("gateway")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def place_before(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Another namespace, and the address of its Gateway: pre-production."""
+    with _namespace() as name, _gateway(name, tmp_path_factory.mktemp("gateway")) as url:
+        yield name, url
+
+
+@contextmanager
+def _namespace() -> Iterator[str]:
     name = f"headgate-{uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     try:
@@ -73,10 +93,9 @@ def namespace(cluster: str, shared: Path) -> Iterator[str]:
         kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.fixture(scope="session")
-def gateway(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Gateway that follows the namespace's HTTPRoute."""
-    folder, port = tmp_path_factory.mktemp("gateway"), _free_port()
+@contextmanager
+def _gateway(namespace: str, folder: Path) -> Iterator[str]:
+    port = _free_port()
     program = [sys.executable, str(Path(__file__).with_name("nginx_gateway.py")), str(folder), str(port), namespace]
     with _running(program, folder / "log") as process:
         try:

@@ -1,4 +1,7 @@
-"""Releases on a cluster as the flows take them there: headgate.toml names it, the image is built and pushed, shadow, rollout, rollback."""
+"""Releases on a cluster as the flows take them there: headgate.toml names it, the image is built and pushed, shadow, rollout, rollback.
+
+Two places by their kubeconfig context and namespace: pre-production minds errors and latency alone, production has a shadow and minds all.
+"""
 
 import json
 from collections.abc import Iterator
@@ -9,12 +12,14 @@ from typing import Any
 import pytest
 from image_engine import CERTIFICATES, find_engine
 from kubectl import ENDPOINT, kubectl
+from mlflow import MlflowClient
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
 from headgate.data.frozen import freeze
 from headgate.data.rows import Annotation
 from headgate.data.version import DataVersion
+from headgate.errors import Refused
 from headgate.lake import Lake, open_lake
 from headgate.model.filters import FilterConfig
 from headgate.model.wrapping import wrap
@@ -26,35 +31,49 @@ from headgate.release.shadow_report import ShadowReport
 from headgate.settings import load_settings
 from stack.shipping import collect_all, ship_all
 from stack.status import describe
-from tasks.driving import StageEnd
 from tasks.imaging import push_image
 from tasks.places import target_named
 from tasks.putting_back import put_back
-from tasks.rolling_out import drive
+from tasks.rolling_out import drive, undo_stages
 from tasks.shadowing import mirror
 from tasks.wrapping import WrappedBundle
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 DATA = DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700)
 TEXTS = ("yes please call me thursday", "we have no budget this year", "stop writing to me")
 TOML = """home = "home"
 lake = "lake"
+[kubernetes.before]
+context = "{context}"
+namespace = "{before}"
+gateway = "{before}/test"
+url = "{url_before}"
+{common}
 [kubernetes.here]
 namespace = "{namespace}"
 gateway = "{namespace}/test"
 url = "{url}"
-repository = "{repository}"
-insecure_registry = {insecure}
-build_options = {options}
-min_pods = 1
-worker_cpu_m = 100
-ready_s = 90
+{common}
 [models.replies]
 dataset = "replies"
 [models.replies.rollout.shadow]
 sampling_percentage = 100
 min_requests = 40
 max_duration_s = 120
+[[models.replies.rollout.stages]]
+environment = "pre-production"
+target = "before"
+traffic_routing = {{ type = "CANARY", canary_size_percent = 50 }}
+bake_time_s = 3
+probe_rate_per_s = 20
+[models.replies.rollout.stages.auto_rollback]
+min_requests = 20
+max_duration_s = 120
+max_p95_ratio = 20
+max_p99_ratio = 50
+max_label_share_change = 1
+max_abstention_change = 1
+max_confidence_drop = 1
 [[models.replies.rollout.stages]]
 environment = "production"
 target = "here"
@@ -63,11 +82,24 @@ bake_time_s = 3
 auto_rollback = {{ min_requests = 40, max_duration_s = 120, max_p95_ratio = 20, max_p99_ratio = 50 }}
 probe_rate_per_s = 20
 """
+COMMON = """repository = "{repository}"
+insecure_registry = {insecure}
+build_options = {options}
+min_pods = 1
+worker_cpu_m = 100
+ready_s = 90
+"""
+BEFORE = "replies-pre-production"
 
 
 @pytest.fixture(scope="module")
 def installation(
-    namespace: str, gateway: str, registry: str, shared: Path, tmp_path_factory: pytest.TempPathFactory
+    namespace: str,
+    gateway: str,
+    place_before: tuple[str, str],
+    registry: str,
+    shared: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[SimpleNamespace]:
     """A folder with a headgate.toml that names the cluster, and a Prefect server."""
     folder = tmp_path_factory.mktemp("installation")
@@ -75,18 +107,29 @@ def installation(
     secret = ["--secret", f"id=ca,src={CERTIFICATES}"] if CERTIFICATES.exists() else []
     options = json.dumps([*engine.build[2:], *secret])
     insecure = str(engine.run == "podman").lower()
-    text = TOML.format(namespace=namespace, url=gateway, repository=f"{registry}/by-settings", insecure=insecure, options=options)
+    common = COMMON.format(repository=f"{registry}/by-settings", insecure=insecure, options=options)
+    text = TOML.format(
+        namespace=namespace,
+        url=gateway,
+        before=place_before[0],
+        url_before=place_before[1],
+        context=kubectl("config", "current-context").strip(),
+        common=common,
+    )
     (folder / "headgate.toml").write_text(text)
     with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=300):
         for variable, value in engine.environment.items():
             patch.setenv(variable, value)
         patch.chdir(folder)
         patch.setenv("HEADGATE_TOML", str(folder / "headgate.toml"))
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        MlflowClient().create_registered_model("replies")
         load_settings.cache_clear()
         lake = open_lake("lake")
         freeze(lake, "replies-regression", [Annotation(id=str(n), text=text, label="a") for n, text in enumerate(TEXTS)])
-        yield SimpleNamespace(folder=folder, lake=lake, stage=load_settings().model("replies").rollout.stages[0])
+        yield SimpleNamespace(folder=folder, lake=lake, stage=load_settings().model("replies").rollout.stages[-1])
         target_named("here").delete(ENDPOINT)
+        target_named("before").delete(BEFORE)
     load_settings.cache_clear()
 
 
@@ -135,26 +178,30 @@ def recorded(lake: Lake, subject: Candidate, made: WrappedBundle, image: str | N
 def offer(subject: Candidate, made: WrappedBundle) -> tuple[str | None, ShadowReport | None]:
     """What `train_candidate` does with the cluster: the image, and the shadow beside a champion."""
     image = push_image(subject, made)
-    stage = load_settings().model("replies").rollout.stages[0]
+    stage = load_settings().model("replies").rollout.stages[-1]
     return image, mirror(subject, made, image, stage) if subject.champion else None
 
 
 @flow(name="release")
-def roll_out(release: Release) -> StageEnd:
-    """What `release_candidate` does with the cluster once it is approved."""
-    return drive(release, load_settings().model("replies").rollout.stages[0])
+def roll_out(release: Release) -> str:
+    """What `release_candidate` does with the clusters once it is approved."""
+    stages = load_settings().model("replies").rollout.stages
+    for position, stage in enumerate(stages):
+        ended = drive(release, stage)
+        if not ended.promoted:
+            return undo_stages(release, stages[:position], ended)
+    return ended.reason
 
 
-def test_releases_go_through_shadow_canary_and_back_on_the_cluster_that_headgate_toml_names(
-    installation: SimpleNamespace, tiny_classifier: Path, namespace: str
+def test_releases_go_through_shadow_canary_and_back_on_the_clusters_that_headgate_toml_names(
+    installation: SimpleNamespace, tiny_classifier: Path, namespace: str, place_before: tuple[str, str]
 ) -> None:
     lake, folder = installation.lake, installation.folder
     first, second, worse = (bundle(folder, tiny_classifier, number, least) for number, least in ((1, 0.0), (2, 0.0), (3, 1.0)))
 
     image, _ = offer(candidate(1, None), first)
     old = recorded(lake, candidate(1, None), first, image)
-    ended = roll_out(old)
-    assert (ended.promoted, ended.reason) == (True, "the release is champion and passed its endpoint test")
+    assert roll_out(old) == "the release is champion and passed its endpoint test"
     live = champion(lake, "replies", "production")
     assert live is not None
     assert live.release == old.id
@@ -166,17 +213,21 @@ def test_releases_go_through_shadow_canary_and_back_on_the_cluster_that_headgate
     assert target_named("here").status(ENDPOINT).challenger is None, "the shadow is gone"
     new = recorded(lake, candidate(2, old.id), second, image)
     assert new.image_digest != old.image_digest
-    assert roll_out(new).promoted
-    assert _image(namespace) == [new.image_digest]
+    assert roll_out(new) == "the release is champion and passed its endpoint test"
+    assert _image(namespace) == _image(place_before[0]) == [new.image_digest]
 
     image, _ = offer(candidate(3, None), worse)
     bad = recorded(lake, candidate(3, new.id), worse, image)
-    ended = roll_out(bad)
-    assert (ended.promoted, ended.verdict) == (False, "failed")
-    assert "abstention" in ended.reason
-    status = target_named("here").status(ENDPOINT)
-    assert status.champion is not None
-    assert (status.champion.release, status.challenger) == (new.id, None)
+    with pytest.raises(Refused, match=rf"^release {bad.id[:12]} was rolled back in production: failed: .*abstention"):
+        roll_out(bad)
+    assert _image(namespace) == _image(place_before[0]) == [new.image_digest]
+    for place, endpoint in (("here", ENDPOINT), ("before", BEFORE)):
+        status = target_named(place).status(endpoint)
+        assert status.champion is not None
+        assert (status.champion.release, status.challenger, status.ready) == (new.id, None, True)
+    before = champion(lake, "replies", "pre-production")
+    assert before is not None
+    assert before.release == new.id
 
     proof = flow(lambda: put_back(installation.stage, old, "person:grace@example.com", "trying it"))()
     assert proof.faults == ()
