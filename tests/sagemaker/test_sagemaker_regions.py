@@ -148,8 +148,9 @@ def test_a_first_region_that_is_down_on_the_way_back_goes_back_later(installed: 
     assert installed.live() == {"east": NEW, "west": OLD}
     assert installed.audited()[-1] == ("roll_back_failed", "production-east")
     installed.unreachable.clear()
+    installed.heard = failing
     with pytest.raises(Refused, match=rf"^release {installed.new.id[:12]} was rolled back in production-west: failed: share of "):
-        installed.release()
+        installed.release_anew()
     assert installed.live() == {"east": OLD, "west": OLD}
 
 
