@@ -90,6 +90,7 @@ def test_the_watch_may_put_its_metrics_and_change_nothing(simulator: Simulator, 
         target.observe(ENDPOINT, 3600)
     with pytest.raises(ClientError, match=r"is not authorized to perform: cloudwatch:PutMetricData"):
         target.clients.cloudwatch.put_metric_data(Namespace="Another", MetricData=[{"MetricName": "Answers", "Value": 1.0}])
+    assert not target.status(f"{ENDPOINT}-absent").ready
     simulator.policies = None
     assert target.status(ENDPOINT).challenger is None
 

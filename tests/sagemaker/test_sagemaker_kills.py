@@ -220,3 +220,19 @@ def test_a_rollout_that_goes_wrong_and_is_killed_at_each_kind_of_change_is_taken
     live = champion(world.lake, RELEASE.model, "production")
     assert (live and live.release) == "old"
     assert simulator.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+
+
+def test_a_rollout_whose_way_back_fails_and_is_killed_at_each_kind_of_change_has_its_champion_made_again(
+    simulator: Simulator, servers: Answering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(simulator, tmp_path, CANARY)
+    world.begin()
+    servers.label[RELEASE.id] = "other"
+    simulator.rollback_fails = True
+    ended, deaths = killed_again_and_again(world, monkeypatch)
+    assert (ended.promoted, ended.verdict) == (False, "failed")
+    assert around("intent of roll_back", "DeleteEndpoint", "CreateEndpoint", "DeleteEndpointConfig") <= {*deaths}
+    status = world.target.status(ENDPOINT)
+    assert (releases(status), status.split, status.ready) == (("old", None, None), Split(), True)
+    live = champion(world.lake, RELEASE.model, "production")
+    assert (live and live.release) == "old"
