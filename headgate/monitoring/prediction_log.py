@@ -19,7 +19,9 @@ from headgate.serving.identifiers import CROCKFORD, is_prediction_id
 
 Kind = Literal["predictions", "feedback"]
 Offsets = dict[str, int]
+EVER = datetime.min.replace(tzinfo=UTC)
 LATE = timedelta(minutes=5)  # between an answer and the opening of the file that holds it
+SPAN = timedelta(hours=1)  # a file of one SageMaker capture is named by its first answer, and may hold later ones of the next day
 MARK = b'"prediction_id":"'
 ID_LENGTH = 35
 MOST_BYTES = 32 * 2**20
@@ -62,9 +64,9 @@ def find_lines(lake: Lake, model: str, wanted: Collection[str]) -> dict[str, dic
         if is_prediction_id(name):
             days.setdefault(predicted_at(name).date(), set()).add(name)
     for day, names in sorted(days.items()):
-        for near in (day, day + timedelta(days=1)):  # a file is named by the day on which it was written, a moment later
-            if missing := names - found.keys():
-                found |= _of_day(lake, model, near, missing)
+        for near, since, asked in _where(day, names):
+            if missing := asked - found.keys():
+                found |= _of_day(lake, model, near, missing, since)
     return found
 
 
@@ -134,11 +136,20 @@ def prediction_of(line: Mapping[str, Any]) -> Prediction:
     return Prediction.model_validate({name: line[name] for name in Prediction.model_fields if name in line})
 
 
-def _of_day(lake: Lake, model: str, day: date, names: set[str]) -> dict[str, dict[str, Any]]:
+def _where(day: date, names: set[str]) -> Iterator[tuple[date, datetime, set[str]]]:
+    """The days whose files may hold a day's predictions, since when those were opened, and which of the predictions."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    yield day, EVER, names
+    yield day + timedelta(days=1), EVER, names  # a file is named by the day on which it was written, a moment later
+    yield day - timedelta(days=1), midnight - SPAN, {name for name in names if predicted_at(name) - midnight < SPAN}
+
+
+def _of_day(lake: Lake, model: str, day: date, names: set[str], since: datetime) -> dict[str, dict[str, Any]]:
+    """The newest parts first: of thousands of small files it is the one opened just before a prediction that holds it."""
     latest = max(map(predicted_at, names)) + LATE
     found: dict[str, dict[str, Any]] = {}
-    for key in _parts(lake, "predictions", model, day):
-        if _opened_at(key) > latest:
+    for key in reversed(_parts(lake, "predictions", model, day)):
+        if not since <= _opened_at(key) <= latest:
             continue
         for line in lake.read(key).split(b"\n"):
             at = line.find(MARK) + len(MARK)
