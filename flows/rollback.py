@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from tasks.rolling_back import choose_release, finish_rollback, roll_back_stage, stages_backwards
+from tasks.rolling_back import choose_release, finish_rollback, roll_back_stages
 
 
 @flow(name="rollback_release", flow_run_name="roll back {model}")
@@ -16,6 +16,5 @@ def rollback_release(model: str, who: str, reason: str, to: str | None = None) -
         to: id of the release to go back to; the one before the champion if empty
     """
     target = choose_release(model, to)
-    for stage in stages_backwards(model):
-        roll_back_stage(model, stage, target, who, reason)
+    roll_back_stages(model, target, who, reason)
     return finish_rollback(model, target, who)

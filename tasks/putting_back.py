@@ -3,12 +3,12 @@
 Every step can be repeated: whoever starts again after a kill ends in the same state. Knows no Prefect.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from deployments.target import Revision, Target
-from headgate.errors import HeadgateError
+from headgate.errors import HeadgateError, Transient, Unavailable
 from headgate.lake import Lake
 from headgate.release.audit import append, entries
 from headgate.release.champion import champion, crown
@@ -70,6 +70,20 @@ class PutBack:
             environment=environment,
             reason=reason,
         )
+
+
+def each_goes_back(stages: Iterable[Stage], go_back: Callable[[Stage], object]) -> list[str]:
+    """What was refused, stage by stage: one that does not go back keeps no other from it. Unavailable where trying again may help."""
+    faults: list[HeadgateError] = []
+    for stage in stages:
+        try:
+            go_back(stage)
+        except HeadgateError as fault:
+            faults.append(fault)
+    told = [str(fault) for fault in faults]
+    if any(isinstance(fault, Transient) for fault in faults):
+        raise Unavailable("; ".join(told)) from faults[0]
+    return told
 
 
 def put_back(stage: Stage, release: Release, who: str, reason: str) -> Verification:

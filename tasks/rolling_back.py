@@ -15,7 +15,7 @@ from headgate.settings import Stage, load_settings
 from tasks.candidates import production
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, the_lake
-from tasks.putting_back import put_back
+from tasks.putting_back import each_goes_back, put_back
 
 
 @once_per_run("choose release")
@@ -61,6 +61,13 @@ def stages_backwards(model: str) -> tuple[Stage, ...]:
     """The stages that have a champion, production first."""
     stages = load_settings().model(model).rollout.stages
     return tuple(stage for stage in reversed(stages) if champion(the_lake(), model, stage.environment))
+
+
+def roll_back_stages(model: str, release: Release, who: str, reason: str) -> None:
+    """Make the release champion again wherever there is one, production first; Refused or Unavailable tells of all stages that failed."""
+    faults = each_goes_back(stages_backwards(model), lambda stage: roll_back_stage(model, stage, release, who, reason))
+    if faults:
+        raise Refused("; ".join(faults))
 
 
 @once_per_run("roll back stage")

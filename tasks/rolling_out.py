@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from headgate.data.frozen import load_frozen
-from headgate.errors import Refused, Terminal
+from headgate.errors import Refused
 from headgate.release.approval import Decision
 from headgate.release.audit import append
 from headgate.release.binding import require_binding
@@ -24,7 +24,7 @@ from tasks.live_page import Page
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, local_target, revision_of, target_named, the_lake
 from tasks.probing import Probe
-from tasks.putting_back import put_back
+from tasks.putting_back import each_goes_back, put_back
 from tasks.verifying import deployed_faults
 
 
@@ -80,12 +80,8 @@ class Showing:
 @once_per_run("undo stages")
 def undo_stages(release: Release, done: tuple[Stage, ...], failed: StageEnd) -> str:
     """Put the earlier champion back in the stages that were promoted before one failed, last first; a failure ends the run as refused."""
-    lake, faults = the_lake(), []
-    for stage in reversed(done):
-        try:
-            _undo(release, stage, f"{failed.environment} failed: {failed.reason}")
-        except Terminal as fault:  # the other stages go back all the same
-            faults.append(str(fault))
+    lake = the_lake()
+    faults = each_goes_back(reversed(done), lambda stage: _undo(release, stage, f"{failed.environment} failed: {failed.reason}"))
     if failed.verdict == "failed":
         drop_alias(release.model, "challenger", release.registered_version)
     append(

@@ -1,6 +1,7 @@
 """A rollout over two regions of SageMaker, stage by stage as the flows run it: order, failure, an unreachable region, kills."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from two_regions import REGIONS, TwoRegions, two_regions
 
 from headgate.errors import Refused, Unavailable
 from headgate.release.rollout import Action, Situation
+from headgate.settings import load_settings
+from tasks.driving import StageEnd
+from tasks.rolling_out import undo_stages
 
 EAST, WEST = REGIONS.values()
 OLD, NEW = ("old", "old"), ("new", "new")
@@ -151,6 +155,35 @@ def test_a_first_region_that_is_down_on_the_way_back_goes_back_later(installed: 
     installed.heard = failing
     with pytest.raises(Refused, match=rf"^release {installed.new.id[:12]} was rolled back in production-west: failed: share of "):
         installed.release_anew()
+    assert installed.live() == {"east": OLD, "west": OLD}
+
+
+def undo_both(installed: TwoRegions) -> None:
+    """A third stage failed."""
+    stages = load_settings().model("replies").rollout.stages
+    ended = StageEnd(environment="production-south", promoted=False, reason="failed: too slow", verdict="failed")
+    undo_stages.fn(installed.new, stages, ended)
+
+
+@pytest.mark.parametrize(
+    ("go_back", "ends"),
+    [
+        (lambda installed: installed.roll_back(to=installed.old), nullcontext()),
+        (undo_both, pytest.raises(Refused, match=r"failed: too slow$")),
+    ],
+    ids=["by a person's word", "since a third stage failed"],
+)
+def test_a_region_that_is_down_keeps_no_other_from_going_back(
+    installed: TwoRegions, go_back: Callable[[TwoRegions], None], ends: AbstractContextManager[object]
+) -> None:
+    installed.release()
+    installed.unreachable.add("west")
+    with pytest.raises(Unavailable, match=r"^endpoint replies-production-west: EndpointConnectionError: [^;]*; nothing is lost, try"):
+        go_back(installed)
+    assert installed.live() == {"east": OLD, "west": NEW}
+    installed.unreachable.clear()
+    with ends:
+        go_back(installed)
     assert installed.live() == {"east": OLD, "west": OLD}
 
 

@@ -191,7 +191,8 @@ class TwoRegions:
             ("finish_release", lambda _, __: "released"),
         ):
             patch.setattr(flows.release, name, value)
-        for name in ("choose_release", "roll_back_stage", "finish_rollback"):
+        patch.setattr(tasks.rolling_back, "roll_back_stage", tasks.rolling_back.roll_back_stage.fn)
+        for name in ("choose_release", "finish_rollback"):
             patch.setattr(flows.rollback, name, getattr(tasks.rolling_back, name).fn)
 
 
