@@ -177,7 +177,7 @@ def shipping(wanted: Installation) -> Manifest:
 
 
 def pages(wanted: Installation) -> Manifest:
-    """Shows reviewers the evidence out of the lake; it asks nobody who they are, so that only the namespace's address leads to it."""
+    """Shows reviewers the evidence out of the lake. It asks nobody who they are, and so can change nothing: no token, a home to read."""
     arguments = ("python", "-m", "stack.gateway", "--host", "0.0.0.0", "--port", str(PAGES_PORT))  # noqa: S104 - a pod's own address
     ready = {"httpGet": {"path": "/ping", "port": PAGES_PORT}, "timeoutSeconds": 5}
     container = _container(wanted, arguments, memory="512Mi") | {
@@ -186,12 +186,15 @@ def pages(wanted: Installation) -> Manifest:
         "readinessProbe": ready | {"periodSeconds": 5},
         "livenessProbe": ready | {"periodSeconds": 20, "failureThreshold": 6},
     }
-    return _as_the_flows(wanted, PAGES, container)
+    made = _as_the_flows(wanted, PAGES, container, home_read_only=True)
+    made["spec"]["template"]["spec"]["automountServiceAccountToken"] = False  # the cloud's identity, for a lake there, comes another way
+    return made
 
 
-def _as_the_flows(wanted: Installation, name: str, container: dict[str, Any]) -> Manifest:
+def _as_the_flows(wanted: Installation, name: str, container: dict[str, Any], home_read_only: bool = False) -> Manifest:
     """A pod with the flows' account, environment, settings and home."""
-    container["volumeMounts"] += [{"name": "home", "mountPath": HOME}, {"name": "settings", "mountPath": SETTINGS, "readOnly": True}]
+    home_mount = {"name": "home", "mountPath": HOME, **({"readOnly": True} if home_read_only else {})}
+    container["volumeMounts"] += [home_mount, {"name": "settings", "mountPath": SETTINGS, "readOnly": True}]
     volumes = [
         {"name": "home", "persistentVolumeClaim": {"claimName": CLAIM}},
         {"name": "settings", "configMap": {"name": SETTINGS_MAP}},

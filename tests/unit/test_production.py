@@ -162,6 +162,16 @@ def test_what_ships_logs_and_what_shows_pages_has_the_settings_the_home_and_the_
     assert [volume for volume in flow["volumes"] if volume["name"] != "tmp"] == ships["volumes"][1:]
 
 
+def test_the_pages_which_ask_nobody_who_they_are_can_change_neither_the_cluster_nor_the_home() -> None:
+    pages, ships = (pod_of(the("Deployment", f"headgate-{name}")) for name in ("pages", "shipping"))
+    assert pages["automountServiceAccountToken"] is False
+    assert "automountServiceAccountToken" not in ships
+    changeable = [
+        {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"] if not mount.get("readOnly")} for pod in (pages, ships)
+    ]
+    assert changeable == [{"/tmp"}, {"/tmp", "/var/lib/headgate"}]
+
+
 def test_the_pages_are_found_at_the_address_of_their_service() -> None:
     [container] = pod_of(the("Deployment", "headgate-pages"))["containers"]
     [port] = the("Service", "headgate-pages")["spec"]["ports"]
