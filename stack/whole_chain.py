@@ -29,6 +29,7 @@ from stack.terminal import ask_person
 from tasks.candidates import explain, newest_data, production
 from tasks.gate import judge_answer
 from tasks.places import endpoint_name, evidence_url, target_named, the_lake
+from tasks.rolling_back import stopped_between
 
 Say = Callable[[str], None]
 
@@ -261,6 +262,8 @@ def roll_back(model: str, who: str, why: str, to: str | None, say: Say) -> int:
             f"{before.release[:12]}; to end its rollout: headgate rollback --to {before.release[:12]} --reason ...; "
             "to leave the champion as well, name an earlier release with --to"
         )
+    if before and to is None and not again and (told := stopped_between(lake, settings, before)):
+        raise Refused(told)
     wanted = again or (resolve(lake, to) if to else (before.previous[0] if before and before.previous else None))
     if before is None or wanted is None:
         raise NotFound(f"{model}: expected an earlier release to go back to, found none")

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from prefect.logging import get_run_logger
 
 from headgate.errors import Refused
+from headgate.lake import Lake
 from headgate.release.audit import append
 from headgate.release.champion import Champion, champion
 from headgate.release.configuration import Configuration, configuration_of
 from headgate.release.record import Release, load_release
 from headgate.release.registry import alias_of, set_alias
 from headgate.release.verification import check
-from headgate.settings import Stage, load_settings
+from headgate.settings import ModelSettings, Stage, load_settings
 from tasks.candidates import production
 from tasks.once import once_per_run
 from tasks.places import endpoint_name, the_lake
@@ -25,12 +26,27 @@ def choose_release(model: str, to: str | None) -> Release:
     live = champion(lake, model, production(settings))
     if live is None:
         raise Refused(f"{model}: expected a champion in {production(settings)}, found none; nothing to roll back")
+    if to is None and (told := stopped_between(lake, settings, live)):
+        raise Refused(told)
     if to is None and not live.previous:
         raise Refused(f"{model}: release {live.release[:12]} is the first; there is no earlier one to go back to")
     chosen = load_release(lake, to or live.previous[0])
     _require_window(live, chosen, settings.rollout.rollback_window_revisions)
     _tell_configuration(chosen, configuration_of(settings))
     return chosen
+
+
+def stopped_between(lake: Lake, settings: ModelSettings, live: Champion) -> str:
+    """Why "the release before" is no answer: a stage has another champion than production, whose own one may be meant. Else empty."""
+    for stage in settings.rollout.stages:
+        found = champion(lake, live.model, stage.environment)
+        if found and found.release != live.release:
+            return (
+                f"{live.model}: release {found.release[:12]} is champion in {stage.environment}, and {live.release[:12]} in "
+                f"{live.environment}: a rollout or a rollback stopped between them; to have {live.release[:12]} everywhere: "
+                f"headgate rollback --to {live.release[:12]} --reason ...; to leave it as well, name an earlier release with --to"
+            )
+    return ""
 
 
 def _require_window(live: Champion, chosen: Release, window: int) -> None:

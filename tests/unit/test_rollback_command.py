@@ -23,7 +23,8 @@ class Given:
 
     @staticmethod
     def model(_: str) -> ModelSettings:
-        return ModelSettings(dataset="replies")
+        stages = ({"environment": "pre-production"}, {"environment": "production"})
+        return ModelSettings.model_validate({"dataset": "replies", "rollout": {"stages": stages}})
 
 
 @pytest.fixture
@@ -67,6 +68,21 @@ def test_while_a_release_is_rolled_out_it_asks_which_is_meant(target: MemoryTarg
         "replies: release cccccccccccc is being rolled out in production, beside the champion bbbbbbbbbbbb; to end its rollout: "
         "headgate rollback --to bbbbbbbbbbbb --reason ...; to leave the champion as well, name an earlier release with --to"
     )
+
+
+def test_where_a_rollout_stopped_between_two_stages_it_asks_which_release_is_meant(
+    target: MemoryTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crown(FolderLake(tmp_path), "replies", "pre-production", NEXT, None, datetime(2026, 5, 2, tzinfo=UTC))
+    with pytest.raises(Refused) as fault:
+        roll_back("replies", "person:ada", "wrong labels", None, lambda _: None)
+    assert str(fault.value) == (
+        "replies: release cccccccccccc is champion in pre-production, and bbbbbbbbbbbb in production: a rollout or a rollback stopped "
+        "between them; to have bbbbbbbbbbbb everywhere: headgate rollback --to bbbbbbbbbbbb --reason ...; "
+        "to leave it as well, name an earlier release with --to"
+    )
+    crown(FolderLake(tmp_path), "replies", "pre-production", LIVE, NEXT, datetime(2026, 5, 3, tzinfo=UTC))
+    assert asked(monkeypatch) == OLD
 
 
 def test_a_shadow_does_not_hold_it_up(target: MemoryTarget, monkeypatch: pytest.MonkeyPatch) -> None:
