@@ -6,6 +6,7 @@ a place in each file says all that was read. A prediction's id tells its time, a
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -154,7 +155,8 @@ def _of_day(lake: Lake, model: str, day: date, names: set[str], since: datetime)
         for line in lake.read(key).split(b"\n"):
             at = line.find(MARK) + len(MARK)
             if (name := line[at : at + ID_LENGTH].decode("ascii", "replace")) in names:
-                found[name] = {**orjson.loads(line), "_origin": key}
+                with suppress(orjson.JSONDecodeError):  # a line that somebody else wrote
+                    found[name] = {**orjson.loads(line), "_origin": key}
         if len(found) == len(names):
             break
     return found

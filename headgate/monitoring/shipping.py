@@ -124,9 +124,14 @@ def _shipped_bytes(lake: Lake, prefix: str) -> int:
 
 
 def _lines(file: Path, offset: int) -> bytes:
-    """Complete lines from an offset on, as many as one part takes."""
+    """Complete lines from an offset on, as many as one part takes.
+
+    None where no line begins there: the file was made anew, as captures of SageMaker are, by code that writes other lines.
+    """
     with file.open("rb") as opened:
-        opened.seek(offset)
+        opened.seek(max(0, offset - 1))
+        if offset and opened.read(1) != b"\n":
+            return b""
         found = opened.read(MAX_PART_BYTES)
         if len(found) == MAX_PART_BYTES and b"\n" not in found:
             found += opened.readline()

@@ -61,3 +61,10 @@ def test_for_a_prediction_that_nobody_logged_little_of_the_day_before_is_read(la
     assert lake.reads == 1
     assert find_predictions(lake, MODEL, [identifier(MIDNIGHT + timedelta(hours=2))]) == {}
     assert lake.reads == 1
+
+
+def test_a_broken_line_is_passed_over_and_the_whole_one_is_found(lake: Counting) -> None:
+    (name,) = predicted(lake, "a text", at=MIDNIGHT)
+    key = f"predictions/{MODEL}/date=2026-05-05/predictions-20260505-{identifier(MIDNIGHT + timedelta(seconds=1))[9:]}/{0:015d}.jsonl"
+    assert lake.put_if_absent(key, f'24,"prediction_id":"{name}","label":"b"}}\n'.encode())
+    assert find_predictions(lake, MODEL, [name])[name].text == "a text"

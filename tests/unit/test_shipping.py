@@ -52,6 +52,15 @@ def test_half_a_line_waits_for_its_end(folder_lake: Lake, tmp_path: Path) -> Non
     assert shipped(folder_lake) == [1, 2]
 
 
+def test_a_file_made_anew_with_longer_lines_is_the_one_that_was_shipped(folder_lake: Lake, tmp_path: Path) -> None:
+    file = tmp_path / f"predictions-20260504-{'0' * 26}.jsonl"
+    file.write_bytes(b"".join(map(line, range(20))))
+    ship_once(folder_lake, tmp_path, keep_days=0)
+    file.write_bytes(b"".join(line(number).replace(b"}", b', "more": true}') for number in range(20)))
+    assert ship_once(folder_lake, tmp_path, keep_days=0) == Shipped(deleted=1)
+    assert shipped(folder_lake) == list(range(20))
+
+
 def test_parts_are_bounded_and_follow_one_another(folder_lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipping, "MAX_PART_BYTES", 100)
     LogFiles(tmp_path, "predictions").append(b"".join(map(line, range(50))) + json.dumps({"n": 50, "text": "x" * 500}).encode() + b"\n")
