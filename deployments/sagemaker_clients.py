@@ -33,15 +33,19 @@ class Clients:
 
 
 def clients_of(place: SageMakerRegion, session: Any = None) -> Clients:
-    """The region's clients; credentials and AWS_ENDPOINT_URL as boto3 finds them."""
+    """The region's clients; credentials and AWS_ENDPOINT_URL as boto3 finds them. Refused where what it finds cannot be used."""
     import boto3
     from botocore.config import Config
 
     retries: Any = {"mode": "standard", "total_max_attempts": ATTEMPTS}
     config = Config(region_name=place.region, connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries)
-    made: Any = session or boto3.Session()  # its stubs know a client's name only as a literal
     names = ("sagemaker", "sagemaker-runtime", "s3", "ecr", "cloudwatch", "sts")
-    return Clients(*(made.client(name, config=config) for name in names))
+    with answered(f"AWS's clients for {place.region}"):
+        made: Any = session or boto3.Session()  # its stubs know a client's name only as a literal
+        try:
+            return Clients(*(made.client(name, config=config) for name in names))
+        except ValueError as fault:  # of an address that is none
+            raise Refused(f"AWS's clients for {place.region}: {fault}; mend AWS_ENDPOINT_URL or the profile's endpoint_url") from fault
 
 
 @contextmanager
@@ -99,6 +103,8 @@ def _own_fault(what: str, fault: Exception) -> HeadgateError:
         return Unavailable(f"{said}; renew the credentials: it goes on from here then")
     if isinstance(fault, boto.NoCredentialsError | boto.PartialCredentialsError | boto.ProfileNotFound):
         return Refused(f"{said}; give credentials that the AWS chain finds (a role, AWS_PROFILE, or keys)")
+    if isinstance(fault, boto.ConfigParseError | boto.ConfigNotFound):
+        return Refused(f"{said}; mend that file, or name another with AWS_CONFIG_FILE")
     if isinstance(fault, boto.ParamValidationError | boto.UnknownServiceError):
         return Refused(said)
     return Unavailable(f"{said}; nothing is lost, try again")
