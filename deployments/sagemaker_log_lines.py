@@ -86,5 +86,5 @@ def _messages(request: Mapping[str, Any]) -> list[Message]:
     """The messages of a captured request as the server read them; none where it cannot be read."""
     try:
         return read_messages(data_of(request), ServingConfig(), content_type(str(request.get("observedContentType") or "")))
-    except (Problem, ValueError, KeyError, TypeError):
+    except (Problem, ValueError, KeyError, TypeError, AttributeError):
         return []
