@@ -56,8 +56,13 @@ class Changes:
         return self.model(endpoint, revision)
 
     def config(self, endpoint: str, cast: Cast, revision: Revision, **named: str) -> str:
-        """The configuration of a cast, made unless it is there; texts are captured where the revision keeps them."""
-        keep_texts = bool(revision.configuration and revision.configuration.log_text == "full")
+        """The configuration of a cast, made unless it is there; texts are captured where the revision keeps them.
+
+        Of two variants that share the requests both must: SageMaker captures the same of both.
+        """
+        beside = cast.challenger if cast.shape == "side_by_side" else None
+        answering = [revision, *([self.states.revision(beside)] if beside else [])]
+        keep_texts = all(one.configuration and one.configuration.log_text == "full" for one in answering)
         request = {**config_request(endpoint, cast, self.place, keep_texts), **named}
         self.made("create_endpoint_config", f"endpoint configuration {request['EndpointConfigName']}", request)
         return str(request["EndpointConfigName"])
