@@ -135,7 +135,7 @@ def _watch(place: Place) -> list[Statement]:
 def _shipping(place: Place) -> list[Statement]:
     """Captured answers into the lake, and what tells whose they are."""
     look = _look(place, ("DescribeModel", "DescribeEndpointConfig", "ListTags"), ("model/", "endpoint-config/"))
-    return [look, *_captured(place), *_key_use(place, names=("Decrypt",)), *_lake(place)]
+    return [look, *_captured(place), *_key_use(place, names=("Decrypt",)), *_shipped(place)]
 
 
 def _look(place: Place, about: Sequence[str], kinds: Sequence[str]) -> Statement:
@@ -228,6 +228,21 @@ def _models(place: Place) -> list[Statement]:
 
 def _lake(place: Place) -> list[Statement]:
     return _writing("Lake", place, place.lake) if place.lake else []
+
+
+def _shipped(place: Place) -> list[Statement]:
+    """Of the lake only where logs are shipped to: who writes there cannot name a champion, or rewrite the audit log."""
+    if place.lake is None:
+        return []
+    bucket, prefix = place.lake
+    folders = [f"{prefix}{kind}/" for kind in ("predictions", "feedback")]
+    objects = [_objects(place, (bucket, folder)) for folder in folders]
+    listing = {"StringLike": {"s3:prefix": [f"{folder}*" for folder in folders]}}
+    return [
+        Statement("ReadLake", ("s3:GetObject",), objects),
+        Statement("ListLake", ("s3:ListBucket",), [f"arn:{place.partition}:s3:::{bucket}"], listing),
+        Statement("WriteLake", ("s3:PutObject",), objects),
+    ]
 
 
 def _reading(what: str, place: Place, where: tuple[str, str]) -> list[Statement]:

@@ -14,6 +14,8 @@ from deployments.sagemaker_policies import place_of, policy
 from deployments.sagemaker_quality import put_quality
 from deployments.target import Plan, Split
 from headgate.errors import HeadgateError
+from headgate.lake import open_lake
+from headgate.monitoring.shipping import ship_once
 from headgate.settings import SageMakerRegion
 
 ENDPOINT = "replies-production"
@@ -107,6 +109,22 @@ def test_who_ships_may_read_captures_and_whose_they_are_and_change_nothing(
     require_no_changes(target)
     with pytest.raises(HeadgateError, match="is not authorized to perform: sagemaker:DescribeEndpoint "):
         target.status(ENDPOINT)
+
+
+def test_who_ships_may_write_the_logs_into_a_lake_in_s3_and_nothing_else_there(
+    simulator: Simulator, target: SageMakerTarget, tmp_path: Path
+) -> None:
+    simulator.client("s3").create_bucket(Bucket="lake")
+    target.deploy(ENDPOINT, revision("old"))
+    simulator.client("sagemaker-runtime").invoke_endpoint(EndpointName=ENDPOINT, Body=BODY, ContentType="application/json")
+    simulator.clock.advance(60)
+    simulator.policies = [policy("shipping", place_of(PLACE, ["replies"], "s3://lake/here"))]
+    lake = open_lake("s3://lake/here")
+    for parts in (1, 0):  # made anew, as after a kill
+        target.collect(ENDPOINT, simulator.clock.now() - timedelta(hours=1), tmp_path / str(parts))
+        assert ship_once(lake, tmp_path / str(parts) / ENDPOINT / "old", 0).parts == parts
+    with pytest.raises(HeadgateError, match="not authorized to perform: s3:PutObject"):
+        lake.put_if_absent("champions/replies/production.json", b"{}")
 
 
 def require_no_changes(target: SageMakerTarget) -> None:
