@@ -57,11 +57,14 @@ class Captures:
         found = (call for key in keys for call in self._file(address.netloc, key))
         return sorted((call for call in found if since <= call.at < until), key=lambda call: call.at)
 
-    def keys(self, bucket: str, prefix: str, after: str = "") -> list[str]:
-        """The captures under a prefix whose keys come after one, in the order of their keys, which is that of their times."""
+    def keys(self, bucket: str, prefix: str, after: str = "") -> Iterator[str]:
+        """The captures under a prefix whose keys come after one, in the order of their keys, which is that of their times.
+
+        Listed as far as they are asked for: a page has a thousand.
+        """
         with answered(f"captures in s3://{bucket}/{prefix}"):
             pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=after)
-            return [one["Key"] for page in pages for one in page.get("Contents") or [] if one["Key"].endswith(".jsonl")]
+            yield from (one["Key"] for page in pages for one in page.get("Contents") or [] if one["Key"].endswith(".jsonl"))
 
     def folders(self, bucket: str, prefix: str) -> list[str]:
         """What lies next below a prefix, each ending in a slash."""

@@ -67,21 +67,30 @@ class CaptureLogs:
         known = _read(note)
         if known.rests(now):
             return
-        keys = self.captures.keys(bucket, prefix, _from(prefix, max(since, known.since or since)))
-        digests = {key: digest_of(f"s3://{bucket}/{key}") for key in keys}
-        done = {*known.digests}
-        new = [key for key in keys if digests[key] not in done]
+        start = max(since, known.since or since)
+        old, new, rest = self._listed(bucket, prefix, start, {*known.digests})
         source, release = self._source(config, variant) if new else (Source(variant), "")
-        for start in range(0, min(len(new), AT_ONCE), NOTED):
-            for key in new[start : start + NOTED]:
+        for at in range(0, len(new), NOTED):
+            for key in new[at : at + NOTED]:
                 self._write(bucket, key, source, folder / release)
-                done.add(digests[key])
+            done = {*known.digests, *(digest_of(f"s3://{bucket}/{key}") for key in new[: at + NOTED])}
             _note(note, known.model_copy(update={"digests": tuple(sorted(done)), "looked": now}))
-        if not {*digests.values()} <= done:
-            return
-        reached = max(now - LATE, known.since or since)
-        late = sorted(digests[key] for key in keys if key > _from(prefix, reached))
-        _note(note, Copied(since=reached, digests=tuple(late), looked=now))
+        reached = max(start, min(now - LATE, _hour_of(prefix, rest) or start) if rest else now - LATE)
+        late = sorted(digest_of(f"s3://{bucket}/{key}") for key in (*old, *new) if key > _from(prefix, reached))
+        _note(note, Copied(since=reached, digests=tuple(late), looked=None if rest else now))
+
+    def _listed(self, bucket: str, prefix: str, start: datetime, done: set[str]) -> tuple[list[str], list[str], str | None]:
+        """The captures since then: those that were copied, AT_ONCE others at most, and the first of the rest; the list ends there."""
+        old: list[str] = []
+        new: list[str] = []
+        for key in self.captures.keys(bucket, prefix, _from(prefix, start)):
+            if digest_of(f"s3://{bucket}/{key}") in done:
+                old.append(key)
+            elif len(new) < AT_ONCE:
+                new.append(key)
+            else:
+                return old, new, key
+        return old, new, None
 
     def _source(self, config: str, variant: str) -> tuple[Source, str]:
         """Whose captures a folder holds, and the name of its release's folder here; where the configuration was removed captures tell."""
@@ -110,6 +119,13 @@ def _ours(folder: str) -> bool:
 def _from(prefix: str, at: datetime) -> str:
     """The keys of captures of this hour and later ones come after this."""
     return f"{prefix}{at.astimezone(UTC):%Y/%m/%d/%H}/"
+
+
+def _hour_of(prefix: str, key: str) -> datetime | None:
+    """The hour in whose folder a capture lies."""
+    with suppress(ValueError):
+        return datetime.strptime(key.removeprefix(prefix)[:13], "%Y/%m/%d/%H").replace(tzinfo=UTC)
+    return None
 
 
 def _read(note: Path) -> Copied:

@@ -107,6 +107,14 @@ def test_a_request_that_does_not_fit_its_answer_tells_no_text(asked: bytes) -> N
     assert "text" not in json.loads(found.lines)
 
 
+def test_a_captured_request_without_content_tells_no_text() -> None:
+    line = json.loads(record(answer_of("p1"), ("application/json", b"{}")))
+    line["captureData"]["endpointInput"] |= {"data": None, "encoding": "JSON"}
+    found = log_file("s3://b/k", json.dumps(line).encode(), Source("champion", log_text="full"))
+    assert found
+    assert "text" not in json.loads(found.lines)
+
+
 def test_our_own_questions_and_what_is_no_answer_are_left_out() -> None:
     ours = record(answer_of("p1"), name="headgate-asks-1") + record(answer_of("p2"), name="headgate-probes-2")
     assert log_file("s3://b/k", (ours + "{\n" + record('{"predictions": [{}]}')).encode(), Source("champion")) is None
@@ -125,13 +133,16 @@ class Bucket:
 
     files: dict[str, str] = field(default_factory=dict)
     read: Counter[str] = field(default_factory=Counter)
+    listed: int = 0
 
     def add(self, at: datetime, *names: str, name: str = "00-00-000-a", folder: str = FOLDER) -> None:
         self.files[f"{folder}{at:%Y/%m/%d/%H}/{name}.jsonl"] = record(answer_of(*names), at=at)
 
-    def keys(self, bucket: str, prefix: str, after: str = "") -> list[str]:
+    def keys(self, bucket: str, prefix: str, after: str = "") -> Iterator[str]:
         assert bucket == "bucket"
-        return sorted(key for key in self.files if key.startswith(prefix) and key > after)
+        for key in sorted(key for key in self.files if key.startswith(prefix) and key > after):
+            self.listed += 1
+            yield key
 
     def folders(self, bucket: str, prefix: str) -> list[str]:
         assert bucket == "bucket"
@@ -277,6 +288,26 @@ def test_a_long_look_goes_on_where_it_ended(world: World, monkeypatch: pytest.Mo
     assert sorted(world.shipped()) == sorted(ids)
 
 
+def test_of_a_long_backlog_each_look_lists_little_and_what_comes_late_amid_it_is_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.sagemaker_logs.AT_ONCE", 10)
+    ids = [identifier(NOW) for _ in range(121)]
+    for number, name in enumerate(ids[:120]):
+        world.bucket.add(NOW - timedelta(hours=120 - number), name)
+    listed = []
+    for _ in range(11):
+        before = world.bucket.listed
+        world.round()
+        listed.append(world.bucket.listed - before)
+    assert max(listed[:9]) <= 12  # those of the last hour that was copied, ten new ones, and the first of the rest
+    world.bucket.add(NOW - timedelta(hours=20), ids[120], name="59-59-999-late")
+    for _ in range(3):
+        world.round()
+    assert sorted(world.shipped()) == sorted(ids)
+    assert {*world.bucket.read.values()} == {1}
+
+
 def test_a_shadow_is_told_apart_and_a_removed_configuration_keeps_no_text(world: World) -> None:
     asked = ("application/json", b'{"instances": [{"text": "secret"}]}')
     gone = f"captures/{ENDPOINT}-{'f' * 16}/{ENDPOINT}/champion/"
@@ -322,7 +353,7 @@ def test_a_capture_that_expires_meanwhile_is_no_fault(world: World, monkeypatch:
     listed = world.bucket.keys
 
     def expiring(*asked: str) -> list[str]:
-        found = listed(*asked)
+        found = list(listed(*asked))
         world.bucket.files.pop(f"{FOLDER}2026/05/04/12/a.jsonl", None)
         return found
 
