@@ -21,7 +21,7 @@ from deployments.sagemaker_captures import Captures
 from deployments.sagemaker_log_lines import Source, digest_of, log_file
 from deployments.sagemaker_objects import CHALLENGER, CHAMPION, DIGITS, named
 from deployments.sagemaker_state import States
-from headgate.errors import NotFound
+from headgate.errors import NotFound, Refused
 from headgate.record import Record
 
 LATE = timedelta(days=1)  # a capture that comes so long after its hour is copied still
@@ -51,15 +51,24 @@ class CaptureLogs:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def copy(self, endpoint: str, since: datetime, home: Path) -> None:
-        """Copy what came into `<home>/<endpoint>/<release>/`, of each folder of captures AT_ONCE at most; repeated, it goes on."""
+        """Copy what came into `<home>/<endpoint>/<release>/`, of each folder of captures AT_ONCE at most; repeated, it goes on.
+
+        Refused tells of the folders that cannot be read, once all others were copied.
+        """
         folder = home / endpoint
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         address = urlsplit(self.to)
         prefix = f"{address.path.strip('/')}/{named(endpoint, {}).rpartition('-')[0]}-".lstrip("/")
         with FileLock(folder / ".lock"):
+            faults = []
             for config in filter(_ours, self.captures.folders(address.netloc, prefix)):
                 for variant in (CHAMPION, CHALLENGER):
-                    self._copy(address.netloc, f"{config}{endpoint}/{variant}/", since, folder)
+                    try:
+                        self._copy(address.netloc, f"{config}{endpoint}/{variant}/", since, folder)
+                    except Refused as fault:  # such as somebody else's configuration; it keeps no other folder from being copied
+                        faults.append(str(fault))
+        if faults:
+            raise Refused("; ".join(faults))
 
     def _copy(self, bucket: str, prefix: str, since: datetime, folder: Path) -> None:
         _, config, _, variant, _ = f"/{prefix}".rsplit("/", 4)

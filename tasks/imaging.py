@@ -30,12 +30,29 @@ class Pushed(Record):
 def push_image(candidate: Candidate, bundle: WrappedBundle) -> str | None:
     """The digest of the bundle's image, in the repository of every stage's target; None where all stages run the bundle itself."""
     places = image_places(load_settings(), candidate.model)
-    variant = variant_of(places)
-    found = [_in_repository(the_lake(), bundle, place, variant) for place in places]
-    if not found:
+    if not places:
         return None
+    found = in_repositories(the_lake(), bundle, places)
     get_run_logger().info("image of bundle %s: %s", bundle.digest[:12], ", ".join(f"{one.repository}@{one.digest}" for one in found))
-    return agreed(bundle.digest, found)
+    return found[0].digest
+
+
+def in_repositories(lake: Lake, bundle: WrappedBundle, places: Sequence[Place]) -> list[Pushed]:
+    """The bundle's image in each place's repository; Refused where they differ, and then none of them is kept as the bundle's image.
+
+    What was pushed before stays the bundle's image there, however often it is built.
+    """
+    variant = variant_of(places)
+    keys = {place.repository: _key(bundle, place.repository, variant) for place in places}
+    known = {name: entry for name, key in keys.items() if (entry := lake.get(key))}
+    found = [
+        Pushed.model_validate_json(known[place.repository].data) if place.repository in known else _pushed(bundle, place, variant)
+        for place in places
+    ]
+    agreed(bundle.digest, found)
+    for one in found:
+        lake.put_if_absent(keys[one.repository], one.to_bytes())
+    return found
 
 
 def image_places(settings: Settings, model: str) -> list[Place]:
@@ -50,32 +67,31 @@ def variant_of(places: Sequence[Place]) -> tuple[str, ...]:
     return AS_ROOT if any(isinstance(place, SageMakerRegion) for place in places) else ()
 
 
-def agreed(bundle_digest: str, found: list[Pushed]) -> str:
+def agreed(bundle_digest: str, found: Sequence[Pushed]) -> str:
     """The one digest of an image in all repositories; Refused where they differ, since a release names one image."""
     first = found[0]
     if others := [one for one in found if one.digest != first.digest]:
         told = ", ".join(f"{one.repository}@{one.digest}" for one in others)
         raise Refused(
             f"bundle {bundle_digest[:12]}: expected the same image in every repository, found {first.repository}@{first.digest} "
-            f"and {told}; copy it as it is (skopeo copy --preserve-digests) and repeat"
+            f"and {told}; give these places the same build_options, or one repository, and repeat"
         )
     return first.digest
 
 
-def _in_repository(lake: Lake, bundle: WrappedBundle, place: Place, variant: tuple[str, ...] = ()) -> Pushed:
-    """What was pushed before stays the bundle's image there, however often it is built."""
-    key = f"images/{bundle.digest}/{hashlib.sha256(place.repository.encode()).hexdigest()[:16]}.json"
-    if (known := lake.get(key)) is None:
-        get_run_logger().info("building the image of bundle %s for %s; the first one takes minutes", bundle.digest[:12], place.repository)
-        options = [*variant, *place.build_options]
-        if isinstance(place, SageMakerRegion):
-            digest = _push_to_region(bundle, place, options)
-        else:
-            digest = build_and_push(bundle.path, place.repository, options, place.insecure_registry).rpartition("@")[2]
-        lake.put_if_absent(key, Pushed(repository=place.repository, digest=digest).to_bytes())
-        known = lake.get(key)
-    assert known is not None
-    return Pushed.model_validate_json(known.data)
+def _key(bundle: WrappedBundle, repository: str, variant: tuple[str, ...]) -> str:
+    told = "\n".join((repository, *variant))
+    return f"images/{bundle.digest}/{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
+
+
+def _pushed(bundle: WrappedBundle, place: Place, variant: tuple[str, ...]) -> Pushed:
+    get_run_logger().info("building the image of bundle %s for %s; the first one takes minutes", bundle.digest[:12], place.repository)
+    options = [*variant, *place.build_options]
+    if isinstance(place, SageMakerRegion):
+        digest = _push_to_region(bundle, place, options)
+    else:
+        digest = build_and_push(bundle.path, place.repository, options, place.insecure_registry).rpartition("@")[2]
+    return Pushed(repository=place.repository, digest=digest)
 
 
 def _push_to_region(bundle: WrappedBundle, place: SageMakerRegion, options: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The traffic of the live champion: judged, shown on a page, and told where what is alarming about it changed."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
@@ -30,6 +30,7 @@ from tasks.once import once_per_run
 from tasks.places import in_regions, the_lake, watch_url
 
 ALARM, CLEARED = "headgate.monitoring.alarm", "headgate.monitoring.cleared"
+NEWS = timedelta(hours=1)
 
 
 @once_per_run("look at traffic")
@@ -87,10 +88,11 @@ def in_slices(slices: Sequence[Slice], since: datetime) -> Drifted:
 def put_metrics(model: str, found: Traffic) -> int:
     """The look's measures in CloudWatch, where stages are in regions of SageMaker; how many took them.
 
-    They tell too whether it is the judged release that is alarming, by which an update to it goes back: docs/sagemaker.md.
+    They tell too whether it is the judged release that is alarming, by which an update to it goes back: docs/sagemaker.md. A look that a
+    run which goes on much later finds is no news: CloudWatch would take it for one of now.
     """
     settings = load_settings().model(model)
-    if not in_regions(settings):
+    if not in_regions(settings) or datetime.now(UTC) - found.at > NEWS:
         return 0
     from tasks.regions import put_metrics_of  # AWS's client takes a while to load
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,8 @@ def test_all_is_well_is_zero_and_does_not_take_back_the_machines_own_stop(simula
     assert values(simulator, "EstimatedAccuracy", EndpointName=ENDPOINT) == [87.5]
 
 
-def traffic(simulator: Simulator, release: str, **more: Any) -> Traffic:
-    at = simulator.clock.now()
+def traffic(release: str, **more: Any) -> Traffic:
+    at = datetime.now(UTC)
     times = {
         "since": at - timedelta(days=9),
         "at": at,
@@ -150,7 +150,7 @@ def test_the_watch_tells_every_region_that_serves_the_release_and_warns_of_one_t
     ireland = target_on(simulator, load_settings().sagemaker["ireland"])
     ireland.deploy("replies-eu", revision("new"))
     target.deploy(ENDPOINT, revision("new"))
-    found = traffic(simulator, "new", estimate=Estimate(answers=480, accuracy=0.91, low=0.89, high=0.93))
+    found = traffic("new", estimate=Estimate(answers=480, accuracy=0.91, low=0.89, high=0.93))
     assert put_metrics.fn("replies", found) == 2
     for region, endpoint in (("us-east-1", ENDPOINT), ("eu-west-1", "replies-eu")):
         assert values(simulator, "EstimatedAccuracy", region, EndpointName=endpoint) == [91.0]
@@ -171,3 +171,10 @@ def test_the_watch_tells_every_region_that_serves_the_release_and_warns_of_one_t
     assert [one.getMessage() for one in caplog.records if one.name == "run"] == [
         "no metrics were put in CloudWatch of [sagemaker.ireland]: endpoint replies-eu: AWS answered ValidationException: no such day"
     ]
+
+
+def test_a_look_that_a_run_which_goes_on_much_later_finds_is_no_news(target: SageMakerTarget) -> None:
+    target.deploy(ENDPOINT, revision("new"))
+    found = traffic("new")
+    assert put_metrics.fn("replies", found.model_copy(update={"at": found.at - timedelta(hours=2)})) == 0
+    assert put_metrics.fn("replies", found) == 1

@@ -20,7 +20,7 @@ from deployments.sagemaker_logs import CaptureLogs
 from deployments.sagemaker_objects import Cast
 from deployments.sagemaker_state import Config, States
 from deployments.target import Revision
-from headgate.errors import NotFound
+from headgate.errors import NotFound, Refused
 from headgate.lake import FolderLake, Lake
 from headgate.monitoring.feedback import collect
 from headgate.monitoring.prediction_log import OVERLAPPED, find_predictions, new_lines, predicted_at
@@ -344,6 +344,25 @@ def test_other_endpoints_captures_are_left_alone(world: World) -> None:
     world.round()
     assert world.shipped() == []
     assert world.bucket.read.total() == 0
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_keeps_no_other_from_being_copied(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = "replies-production-0000000000000000", identifier(NOW)
+    world.bucket.add(NOW, identifier(NOW), folder=f"captures/{theirs}/{ENDPOINT}/champion/")
+    world.bucket.add(NOW, ours)
+    known = Known.config
+
+    def config(self: Known, name: str) -> Config:
+        if name == theirs:
+            raise Refused(f"endpoint configuration {theirs}: somebody else's")
+        return known(self, name)
+
+    monkeypatch.setattr(Known, "config", config)
+    with pytest.raises(Refused, match=rf"^endpoint configuration {theirs}: somebody else's$"):
+        world.round()
+    monkeypatch.setattr(Known, "config", known)
+    ship_once(world.lake, world.home / ENDPOINT / "r1", 0)
+    assert world.shipped() == [ours]
 
 
 def test_a_capture_that_expires_meanwhile_is_no_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
