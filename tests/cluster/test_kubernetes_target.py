@@ -146,6 +146,7 @@ def test_a_route_that_was_changed_meanwhile_is_not_overwritten(
     assert target.status(ENDPOINT).challenger == revisions["second"]
 
 
+@pytest.mark.slow
 def test_the_printed_role_is_enough_for_all_that_the_target_does(
     make_target: Callable[[], KubernetesTarget], revisions: Revisions, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ from tasks.rolling_out import drive, undo_stages
 from tasks.shadowing import mirror
 from tasks.wrapping import WrappedBundle
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 DATA = DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700)
 TEXTS = ("yes please call me thursday", "we have no budget this year", "stop writing to me")
 TOML = """home = "home"

@@ -10,7 +10,7 @@ from deployments.kubernetes import KubernetesTarget
 from deployments.target import Revision, Split
 from headgate.errors import Refused
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 BODY = {"instances": [{"text": "yes please call me thursday"}]}
 
 
