@@ -43,7 +43,7 @@ class LogFiles:
         self._max_file_bytes = max_file_bytes if keep_bytes is None else min(max_file_bytes, max(1, keep_bytes // 4))
         self._names = PredictionIds("")
         self._file: BinaryIO | None = None
-        self._day, self._bytes = "", 0
+        self._day, self._bytes, self._named_ns = "", 0, 0
 
     def append(self, lines: bytes) -> None:
         """Write whole lines at once; OSError if they cannot be."""
@@ -69,7 +69,8 @@ class LogFiles:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._keep_bytes is not None:
             _make_room(self._folder, self._kind, self._keep_bytes - self._max_file_bytes)
-        name = f"{self._kind}-{day}-{self._names.fresh().decode().removeprefix('-')}.jsonl"
+        self._named_ns = max(time.time_ns(), self._named_ns + 1_000_000)  # so that its files sort as they were opened
+        name = f"{self._kind}-{day}-{self._names.fresh(self._named_ns).decode().removeprefix('-')}.jsonl"
         new = self._folder / f"{name}.new"
         file = new.open("xb", buffering=0)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
