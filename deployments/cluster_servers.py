@@ -8,12 +8,13 @@ from typing import Any
 from deployments.cluster import OWNED, Cluster, applied_here
 from deployments.manifests.pods import autoscaler, objects
 from deployments.manifests.workload import Manifest, Workload, short
-from deployments.pod_reasons import hopeless, reasons, too_old, unscheduled
+from deployments.pod_reasons import hopeless, not_made, reasons, too_old, unscheduled
 from deployments.target import Revision
 from headgate.errors import Refused, Unavailable
 
 LOOK_S = 0.5
 LAST_COPY_S = 1.0  # between copies of a log whose server is leaving
+LASTS_S = 60.0  # a container that its node cannot make for so long will not be made; it tries every ten seconds or so
 RELEASE = "headgate.io/release"
 Copy = Callable[[str, list[Manifest]], Any]
 
@@ -117,6 +118,12 @@ class ClusterServers:
         """Until so many pods are ready; a Deployment begins with one, and has its number under a manager that an autoscaler takes over."""
         least = self.workload(revision).replicas.least if least is None else least
         wanted = max(pods, least)
+        since: float | None = None  # when a container could not be made first
+
+        def no_use(found: list[Manifest]) -> bool:
+            nonlocal since
+            since = (since or time.monotonic()) if not_made(found) else None
+            return hopeless(found) or (since is not None and time.monotonic() - since >= LASTS_S)
 
         def enough() -> bool:
             if (able := self.available(revision)) >= wanted:
@@ -124,9 +131,9 @@ class ClusterServers:
             if (there := self._deployment(revision)) and self.replicas(revision) < wanted:
                 self.cluster.scale(there, wanted)
             found = self.pods(revision)
-            if hopeless(found) and not patient:
+            if (stuck := no_use(found)) and not patient:
                 raise Refused(self._not_ready(revision, found, "no waiting helps", wanted, stays))
-            return patient and able >= least and (hopeless(found) or unscheduled(found))
+            return patient and able >= least and (stuck or unscheduled(found))
 
         if until(enough, self.ready_s, LOOK_S) or (patient and self.available(revision) >= least):
             return

@@ -6,15 +6,9 @@ from typing import Any
 from deployments.manifests.pods import CONTAINER
 from deployments.manifests.workload import Manifest
 
-HOPELESS = {
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "ErrImageNeverPull",
-    "CrashLoopBackOff",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-}
+HOPELESS = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CrashLoopBackOff"}
+# Its node tries these again every few seconds: they pass where it had lost the API server, and stay where a Secret is missing.
+TRIED_AGAIN = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 
 def reasons(pods: Iterable[Manifest]) -> list[str]:
@@ -23,9 +17,14 @@ def reasons(pods: Iterable[Manifest]) -> list[str]:
 
 
 def hopeless(pods: Iterable[Manifest]) -> bool:
-    """Whether waiting longer helps none of them: no image, a crash loop, a container that cannot be made or ran out of memory."""
+    """Whether waiting longer will not help one of them: no image, a crash loop, memory that ran out."""
     found = [container for pod in pods for container in _containers(pod)]
     return any(_waiting(one).get("reason") in HOPELESS or _ended(one).get("reason") == "OOMKilled" for one in found)
+
+
+def not_made(pods: Iterable[Manifest]) -> bool:
+    """Whether a container could not be made or started just now, which its node tries again: hopeless only where it lasts."""
+    return any(_waiting(container).get("reason") in TRIED_AGAIN for pod in pods for container in _containers(pod))
 
 
 def unscheduled(pods: Iterable[Manifest]) -> bool:

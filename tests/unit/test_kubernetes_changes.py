@@ -23,6 +23,7 @@ from headgate.release.configuration import Configuration
 ENDPOINT = "replies-production"
 GATEWAY = Gateway(name="public", namespace="infra")
 BACK_OFF = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+NOT_MADE = {"reason": "CreateContainerConfigError", "message": "failed to sync configmap cache: timed out waiting for the condition"}
 FIRST, SECOND, THIRD = (
     Revision(
         release=number * 64,
@@ -72,6 +73,27 @@ def test_a_registry_that_is_away_for_a_while_stops_a_release_but_no_rollback(tar
     cluster.at_look = lambda: cluster.able.update({TWO: 0 if next(looks, 99) < 19 else 100})
     assert target.rollback(ENDPOINT, SECOND).champion == SECOND
     assert next(looks, None) is None, "it was waited for"
+
+
+def test_a_container_that_its_node_cannot_make_at_first_is_waited_for(target: KubernetesTarget, cluster: MadeUpCluster) -> None:
+    target.deploy(ENDPOINT, FIRST)
+    cluster.able[TWO], cluster.faults[TWO] = 0, NOT_MADE
+    looks = iter(range(5))
+    cluster.at_look = lambda: cluster.able.update({TWO: 0 if next(looks, 99) < 4 else 100})
+    assert target.deploy(ENDPOINT, SECOND).challenger == SECOND
+    assert next(looks, None) is None, "it was waited for"
+
+
+def test_a_container_that_its_node_cannot_make_for_long_stops_a_release(
+    target: KubernetesTarget, cluster: MadeUpCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_servers, "LASTS_S", 0.02)
+    target.deploy(ENDPOINT, FIRST)
+    cluster.able[TWO], cluster.faults[TWO] = 0, NOT_MADE
+    with pytest.raises(Refused, match=r"no waiting helps.*it is removed, nothing else was changed") as refused:
+        target.deploy(ENDPOINT, SECOND)
+    assert NOT_MADE["message"] in str(refused.value)
+    assert cluster.releases() == {ONE}
 
 
 def test_a_repair_waits_too_and_does_not_say_that_it_removed_what_stays(target: KubernetesTarget, cluster: MadeUpCluster) -> None:

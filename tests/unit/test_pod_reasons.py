@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deployments.pod_reasons import hopeless, image_digest, ready, reasons, restarts
+from deployments.pod_reasons import hopeless, image_digest, not_made, ready, reasons, restarts
 
 
 def pod(
@@ -33,6 +33,13 @@ def test_a_crash_loop_is_told_with_the_exit_code_of_its_last_end() -> None:
     assert reasons([looping]) == ["pod p1: its server ended with exit code 3 (Error); CrashLoopBackOff: back-off 10s"]
     assert (hopeless([looping]), restarts(looping)) == (True, 2)
     assert not hopeless([pod({"running": {}}, ended, restartCount=1)]), "it is tried again"
+
+
+def test_a_container_that_could_not_be_made_is_tried_again_by_its_node() -> None:
+    late = pod({"waiting": {"reason": "CreateContainerConfigError", "message": "failed to sync configmap cache: timed out"}})
+    assert (hopeless([late]), not_made([late])) == (False, True)
+    assert reasons([late]) == ["pod p1: CreateContainerConfigError: failed to sync configmap cache: timed out"]
+    assert not not_made([pod({"running": {}}), pod({"waiting": {"reason": "ContainerCreating"}})])
 
 
 def test_memory_that_ran_out_is_hopeless_at_once() -> None:
