@@ -24,14 +24,13 @@ def bring_up(say: Say) -> Addresses:
 
 
 def _deploy_if_changed(checkout: Path, mark: Path, say: Say) -> None:
-    from stack.orchestration import create_limits, deploy_flows, set_schedule
+    from stack.orchestration import deploy_flows, set_schedule
 
     digest = _flows_digest(checkout)
     if mark.exists() and mark.read_text() == digest:
         return
     say("deploying the flows of prefect.yaml ...")
     deploy_flows(checkout)
-    create_limits()
     set_schedule("bridge_landing", active=bool(load_settings().arrivals.queue_url))
     mark.write_text(digest)
 
@@ -46,9 +45,7 @@ def _recover(say: Say) -> None:
 
 
 def _flows_digest(checkout: Path) -> str:
-    """Changes when prefect.yaml, a flow's signature, or what is created from the settings may have: limits by endpoint, the bridge."""
+    """Changes when prefect.yaml, a flow's signature, or what is created from the settings may have: the bridge."""
     files = [checkout / "prefect.yaml", *sorted((checkout / "flows").glob("*.py"))]
-    settings = load_settings()
-    stages = {name: [stage.environment for stage in model.rollout.stages] for name, model in settings.models.items()}
-    more = f"{checkout}{settings.arrivals.queue_url}{stages}"
+    more = f"{checkout}{load_settings().arrivals.queue_url}"
     return hashlib.sha256(b"".join(file.read_bytes() for file in files) + more.encode()).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterName,
@@ -31,8 +31,6 @@ from prefect.states import AwaitingRetry
 
 from headgate.errors import BadInput, Unavailable
 from headgate.release.record import Release
-from headgate.settings import load_settings
-from tasks.places import endpoint_name
 
 POOL = "headgate"
 
@@ -50,16 +48,6 @@ def deploy_flows(checkout: Path) -> None:
     done = subprocess.run(command, env=os.environ | {"HEADGATE_CHECKOUT": str(checkout)}, capture_output=True, text=True, cwd=checkout)
     if done.returncode:
         raise Unavailable(f"prefect deploy --all failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-
-
-def create_limits() -> None:
-    """One change at a time for each endpoint: Prefect concurrency limits, created once."""
-    with client() as api:
-        for name, model in load_settings().models.items():
-            for stage in model.rollout.stages:
-                limit = GlobalConcurrencyLimitCreate(name=f"endpoint-{endpoint_name(name, stage.environment)}", limit=1)
-                with suppress(ObjectAlreadyExists):
-                    api.create_global_concurrency_limit(limit)
 
 
 def set_schedule(flow: str, active: bool) -> None:

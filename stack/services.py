@@ -18,6 +18,8 @@ from headgate.settings import Settings, load_settings
 Say = Callable[[str], None]
 ANNOTATIONS = "annotations"
 WORKER_LOOKS_EVERY_S = "2"  # instead of 10: a release is a handful of flow runs, each of which waited 5 s for nothing
+# In memory, the default, leases are lost when the server restarts, and an endpoint that a rollout held then is held for ever.
+KEEPS_LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -151,8 +153,9 @@ def _servers(settings: Settings, addresses: Addresses) -> list[Program]:
         "--workers",
         "1",
     )
+    server = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port["prefect"])
     return [
-        _program("prefect", ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port["prefect"]), environment),
+        _program("prefect", server, environment | KEEPS_LEASES),
         _program("mlflow", ("-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port["mlflow"], *store), environment),
         _program("gateway", ("-m", "stack.gateway", "--port", port["gateway"]), environment),
     ]

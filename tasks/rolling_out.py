@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from prefect.concurrency.sync import concurrency
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -22,6 +21,7 @@ from tasks.driving import Drive, StageEnd
 from tasks.gate import mirror_decided
 from tasks.live_page import Page
 from tasks.once import once_per_run
+from tasks.one_at_a_time import alone_at
 from tasks.places import endpoint_name, local_target, revision_of, target_named, the_lake
 from tasks.probing import Probe
 from tasks.putting_back import each_goes_back, put_back
@@ -32,7 +32,7 @@ from tasks.verifying import deployed_faults
 def roll_out(release: Release, stage: Stage) -> StageEnd:
     """Deploy, test, canary, bake and promote a release in one environment; the machine decides each step."""
     verify_approval(release)
-    with concurrency(f"endpoint-{endpoint_name(release.model, stage.environment)}", occupy=1):
+    with alone_at(endpoint_name(release.model, stage.environment)):
         return drive(release, stage)
 
 

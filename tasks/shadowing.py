@@ -6,7 +6,6 @@ No rollout and no other shadow changes the endpoint meanwhile (Prefect's concurr
 
 from datetime import UTC, datetime
 
-from prefect.concurrency.sync import concurrency
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -23,6 +22,7 @@ from headgate.settings import Stage, load_settings
 from tasks.live_page import Page
 from tasks.mirroring import Mirroring
 from tasks.once import once_per_run
+from tasks.one_at_a_time import alone_at
 from tasks.places import endpoint_name, target_named, the_lake
 from tasks.probing import Probe
 from tasks.staging import Staging, candidate_revision
@@ -38,7 +38,7 @@ def run_shadow(candidate: Candidate, staging: Staging, image: str | None, regres
         get_run_logger().info("no shadow: %s", why)
         return ShadowReport(skipped=why)
     endpoint = endpoint_name(candidate.model, rollout.stages[-1].environment)
-    with concurrency(f"endpoint-{endpoint}", occupy=1):
+    with alone_at(endpoint):
         report = mirror(candidate, staging.bundle, image, rollout.stages[-1])
     get_run_logger().info("shadow %s: %s; %s", report.verdict, told(report), report.reason)
     return report

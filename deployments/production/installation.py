@@ -110,7 +110,11 @@ def home(wanted: Installation) -> Manifest:
 
 
 def server(wanted: Installation) -> Manifest:
-    """Prefect's server on PostgreSQL, with a password; one pod, since its services must not run twice."""
+    """Prefect's server on PostgreSQL, with a password; one pod, since its services must not run twice.
+
+    Which run holds an endpoint is kept on the home claim: in memory, Prefect's default, it is lost with the pod, and the endpoint is held
+    for ever.
+    """
     arguments = ("prefect", "server", "start", "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104 - a pod's own address
     health = {"httpGet": {"path": "/api/health", "port": PORT}, "timeoutSeconds": 5}
     container = _container(wanted, arguments, memory="1Gi") | {
@@ -122,9 +126,12 @@ def server(wanted: Installation) -> Manifest:
             _secret("PREFECT_SERVER_DATABASE_CONNECTION_URL", SERVER_SECRET, "database-url"),
             _secret("PREFECT_SERVER_API_AUTH_STRING", SERVER_SECRET, "auth-string"),
             {"name": "PREFECT_SERVER_UI_STATIC_DIRECTORY", "value": "/tmp/ui"},  # noqa: S108 - a volume of the pod's own
+            {"name": "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "value": "prefect.server.concurrency.lease_storage.filesystem"},
+            {"name": "PREFECT_HOME", "value": f"{HOME}/prefect-server"},
         ],
     }
-    return _deployment(wanted, PREFECT, container)
+    container["volumeMounts"] += [{"name": "home", "mountPath": HOME}]
+    return _deployment(wanted, PREFECT, container, volumes=[_home_volume()])
 
 
 def address(wanted: Installation, name: str, port: int) -> Manifest:
@@ -196,10 +203,14 @@ def _as_the_flows(wanted: Installation, name: str, container: dict[str, Any], ho
     home_mount = {"name": "home", "mountPath": HOME, **({"readOnly": True} if home_read_only else {})}
     container["volumeMounts"] += [home_mount, {"name": "settings", "mountPath": SETTINGS, "readOnly": True}]
     volumes = [
-        {"name": "home", "persistentVolumeClaim": {"claimName": CLAIM}},
+        _home_volume(),
         {"name": "settings", "configMap": {"name": SETTINGS_MAP}},
     ]
     return _deployment(wanted, name, container | {"envFrom": environment()}, ACCOUNT, volumes)
+
+
+def _home_volume() -> Manifest:
+    return {"name": "home", "persistentVolumeClaim": {"claimName": CLAIM}}
 
 
 def jobs_listen_to_nobody(wanted: Installation) -> Manifest:

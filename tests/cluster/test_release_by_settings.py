@@ -1,40 +1,57 @@
 """Releases on a cluster as the flows take them there: headgate.toml names it, the image is built and pushed, shadow, rollout, rollback.
 
 Two places by their kubeconfig context and namespace: pre-production minds errors and latency alone, production has a shadow and minds all.
+Rollouts are runs of the flow `release_candidate` in processes of their own, as a worker starts them; one is killed amid its canary.
 """
 
+import hashlib
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from clients import failures, load
 from image_engine import CERTIFICATES, find_engine
 from kubectl import ENDPOINT, kubectl
 from mlflow import MlflowClient
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
+from prefect.states import Pending
 from prefect.testing.utilities import prefect_test_harness
 
+from deployments.cluster_servers import until
+from deployments.target import Revision, Split
+from flows.release import release_candidate
 from headgate.data.frozen import freeze
 from headgate.data.rows import Annotation
 from headgate.data.version import DataVersion
-from headgate.errors import Refused
 from headgate.lake import Lake, open_lake
 from headgate.model.filters import FilterConfig
 from headgate.model.wrapping import wrap
+from headgate.release.approval import Answer, archive, decide
 from headgate.release.candidate import Candidate
 from headgate.release.champion import champion
 from headgate.release.configuration import configuration_of
-from headgate.release.record import Release, save_release
+from headgate.release.record import Release, folder, save_release
+from headgate.release.rollout import steps
 from headgate.release.shadow_report import ShadowReport
 from headgate.settings import load_settings
+from stack.recovery import recover
 from stack.shipping import collect_all, ship_all
 from stack.status import describe
 from tasks.imaging import push_image
 from tasks.places import target_named
 from tasks.putting_back import put_back
-from tasks.rolling_out import drive, undo_stages
 from tasks.shadowing import mirror
 from tasks.wrapping import WrappedBundle
 
@@ -90,6 +107,16 @@ worker_cpu_m = 100
 ready_s = 90
 """
 BEFORE = "replies-pre-production"
+A_START = """
+import sys
+from uuid import UUID
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from flows.release import release_candidate
+with get_client(sync_client=True) as api:
+    run = api.read_flow_run(UUID(sys.argv[1]))
+run_flow(release_candidate, flow_run=run, return_type="state", parameters=dict(run.parameters))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +182,9 @@ def candidate(number: int, live: str | None) -> Candidate:
     )
 
 
-def recorded(lake: Lake, subject: Candidate, made: WrappedBundle, image: str | None) -> Release:
+def approved(lake: Lake, subject: Candidate, made: WrappedBundle, image: str | None) -> Release:
+    """A release that passed its tests, with its evidence and a person's approval."""
+    page = f"evidence of {subject.key}".encode()
     release = Release(
         model="replies",
         candidate=subject.key,
@@ -164,14 +193,51 @@ def recorded(lake: Lake, subject: Candidate, made: WrappedBundle, image: str | N
         configuration=configuration_of(load_settings().model("replies")),
         data_version=DATA,
         commit=subject.commit,
-        evidence_digest=str(int(subject.key, 16)) * 64,
+        evidence_digest=hashlib.sha256(page).hexdigest(),
         verdict="passed",
         expected_champion=subject.champion,
         started_by="person:ada@example.com",
-        registered_version="1",
+        registered_version=str(MlflowClient().create_model_version("replies", str(made.path)).version),
     )
     save_release(lake, release)
+    lake.put_if_absent(f"{folder(release.id)}/evidence/index.html", page)
+    answer = Answer(decision="approve", approver="grace@example.com", reason="the evidence is convincing")
+    archive(lake, decide(answer, release, datetime.now(UTC), load_settings().model("replies").approval))
     return release
+
+
+class Run:
+    """One run of `release_candidate`, which may be started again."""
+
+    def __init__(self, release: Release) -> None:
+        with get_client(sync_client=True) as api:
+            self.id = api.create_flow_run(release_candidate, parameters={"release": release.id}, state=Pending()).id
+
+    @contextmanager
+    def start(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Its process, which is killed with -9 when the block ends; Prefect knows where it runs."""
+        variables = os.environ | {"PREFECT_API_URL": str(get_current_settings().api.url)}
+        with subprocess.Popen([sys.executable, "-c", A_START, str(self.id)], env=variables) as process:
+            with get_client(sync_client=True) as api:
+                api.update_flow_run(self.id, infrastructure_pid=f"{gethostname()}:{process.pid}")
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def end(self) -> str:
+        """What a start says at its end: the flow's result, or why it failed."""
+        with self.start() as process:
+            process.wait(600)
+        with get_client(sync_client=True) as api:
+            state = api.read_flow_run(self.id).state
+        assert state is not None
+        return str(state.message) if state.is_failed() else state.name
+
+    def recovered(self) -> list[str]:
+        """What the stack's recovery does about a run whose process is gone."""
+        with get_client(sync_client=True) as api:
+            return recover(api)
 
 
 @flow(name="train")
@@ -182,26 +248,15 @@ def offer(subject: Candidate, made: WrappedBundle) -> tuple[str | None, ShadowRe
     return image, mirror(subject, made, image, stage) if subject.champion else None
 
 
-@flow(name="release")
-def roll_out(release: Release) -> str:
-    """What `release_candidate` does with the clusters once it is approved."""
-    stages = load_settings().model("replies").rollout.stages
-    for position, stage in enumerate(stages):
-        ended = drive(release, stage)
-        if not ended.promoted:
-            return undo_stages(release, stages[:position], ended)
-    return ended.reason
-
-
 def test_releases_go_through_shadow_canary_and_back_on_the_clusters_that_headgate_toml_names(
-    installation: SimpleNamespace, tiny_classifier: Path, namespace: str, place_before: tuple[str, str]
+    installation: SimpleNamespace, tiny_classifier: Path, namespace: str, place_before: tuple[str, str], gateway: str
 ) -> None:
-    lake, folder = installation.lake, installation.folder
-    first, second, worse = (bundle(folder, tiny_classifier, number, least) for number, least in ((1, 0.0), (2, 0.0), (3, 1.0)))
+    lake, home = installation.lake, installation.folder
+    first, second, worse = (bundle(home, tiny_classifier, number, least) for number, least in ((1, 0.0), (2, 0.0), (3, 1.0)))
 
     image, _ = offer(candidate(1, None), first)
-    old = recorded(lake, candidate(1, None), first, image)
-    assert roll_out(old) == "the release is champion and passed its endpoint test"
+    old = approved(lake, candidate(1, None), first, image)
+    assert Run(old).end() == "Completed"
     live = champion(lake, "replies", "production")
     assert live is not None
     assert live.release == old.id
@@ -210,16 +265,28 @@ def test_releases_go_through_shadow_canary_and_back_on_the_clusters_that_headgat
     assert shadow is not None
     assert shadow.verdict == "passed", shadow.reason
     assert shadow.pairs >= 40
-    assert target_named("here").status(ENDPOINT).challenger is None, "the shadow is gone"
-    new = recorded(lake, candidate(2, old.id), second, image)
+    here = target_named("here")
+    assert here.status(ENDPOINT).challenger is None, "the shadow is gone"
+    new = approved(lake, candidate(2, old.id), second, image)
     assert new.image_digest != old.image_digest
-    assert roll_out(new) == "the release is champion and passed its endpoint test"
+
+    run = Run(new)
+    with load(gateway, 5) as found:
+        with run.start():
+            assert until(lambda: _shifted(lake, new), 300, 0.2), "no canary began"
+        status = here.status(ENDPOINT)
+        assert (_name(status.champion), _name(status.challenger), status.split) == (old.id, new.id, Split(champion=50, challenger=50))
+        (said,) = run.recovered()
+        assert said.endswith("lost its process in start 1; it starts again")
+        assert run.end() == "Completed"
+    assert failures(found) == []
+    shifts = [step for step in steps(lake, new.id) if step.environment == "pre-production" and step.action.kind == "shift"]
+    assert len(shifts) == 2, "pre-production is not gone through again: one intent, one outcome"
     assert _image(namespace) == _image(place_before[0]) == [new.image_digest]
 
     image, _ = offer(candidate(3, None), worse)
-    bad = recorded(lake, candidate(3, new.id), worse, image)
-    with pytest.raises(Refused, match=rf"^release {bad.id[:12]} was rolled back in production: failed: .*abstention"):
-        roll_out(bad)
+    bad = approved(lake, candidate(3, new.id), worse, image)
+    assert re.search(f"release {bad.id[:12]} was rolled back in production: failed: .*abstention", Run(bad).end())
     assert _image(namespace) == _image(place_before[0]) == [new.image_digest]
     for place, endpoint in (("here", ENDPOINT), ("before", BEFORE)):
         status = target_named(place).status(endpoint)
@@ -238,6 +305,15 @@ def test_releases_go_through_shadow_canary_and_back_on_the_clusters_that_headgat
     logged = [json.loads(line) for key in lake.keys("predictions/replies") for line in lake.read(key).splitlines()]
     assert {old.id, new.id, bad.id} <= {line["release"] for line in logged}
     assert any(f"production: release {old.id[:12]}" in line and ", answers http" in line for line in describe("replies"))
+
+
+def _shifted(lake: Lake, release: Release) -> bool:
+    """Whether its canary in production began."""
+    return any((step.environment, step.action.kind, step.phase) == ("production", "shift", "outcome") for step in steps(lake, release.id))
+
+
+def _name(revision: Revision | None) -> str | None:
+    return revision.release if revision else None
 
 
 def _image(namespace: str) -> list[str]:

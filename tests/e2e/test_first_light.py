@@ -17,6 +17,7 @@ import pytest
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 CHECKOUT = Path(__file__).parents[2]
 AUTOMATIONS = ("automation:headgate.dataset.updated", "automation:catch-up")  # whichever looks first
+HELD = "import time\nfrom tasks.one_at_a_time import alone_at\nwith alone_at('replies-production'): {}"
 APPROVAL = ("--approver", "grace@example.com", "--reason", "the evidence is convincing")
 
 
@@ -45,6 +46,12 @@ class Stack:
         print(done.stdout)  # noqa: T201 - shown by pytest when a test fails
         assert done.returncode == expect, done.stdout
         return done.stdout
+
+    def python(self, code: str) -> subprocess.Popen:
+        """A process that asks the stack's server, as a flow run does."""
+        port = json.loads((self.home / "ports.json").read_text())["prefect"]["port"]
+        environment = self.environment | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+        return subprocess.Popen([sys.executable, "-c", code], cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True)
 
     def api(self, path: str, body: dict | None = None) -> dict | list:
         port = json.loads((self.home / "ports.json").read_text())["prefect"]["port"]
@@ -215,6 +222,9 @@ def test_the_sanity_check_runs_the_chain_on_a_subset_and_cleans_up(headgate):
 
 
 def test_a_stack_killed_outright_comes_back_and_says_what_it_found(headgate):
+    held = headgate.python(HELD.format("print('held', flush=True); time.sleep(600)"))
+    assert held.stdout.readline() == "held\n"
+    held.kill()
     for process in psutil.process_iter():
         try:
             if process.environ().get("HEADGATE_SUPERVISED") == str(headgate.home):
@@ -225,6 +235,8 @@ def test_a_stack_killed_outright_comes_back_and_says_what_it_found(headgate):
     assert "no training needed: release" in output
     said = _post(f"{_endpoint(output)}/invocations", {"instances": [{"text": "Thursday at ten works, talk then."}]})
     assert said["predictions"][0]["label"] == "positive"
+    taken = headgate.python(HELD.format("print('taken')"))
+    assert taken.communicate(timeout=180)[0] == "taken\n", "what a killed run held is free again, though the server was killed too"
 
 
 def test_a_stopped_stack_starts_again_where_it_was(headgate):

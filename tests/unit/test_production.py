@@ -153,6 +153,15 @@ def test_a_job_finds_its_settings_its_home_and_its_secrets_without_naming_one() 
     assert pod_of(job())["serviceAccountName"] == the("ServiceAccount", "headgate-flows")["metadata"]["name"]
 
 
+def test_which_run_holds_an_endpoint_outlives_the_pod_of_the_server() -> None:
+    server = pod_of(the("Deployment", "headgate-prefect"))
+    told = {one["name"]: one.get("value") for one in server["containers"][0]["env"]}
+    assert told["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] == "prefect.server.concurrency.lease_storage.filesystem"
+    assert told["PREFECT_HOME"] == "/var/lib/headgate/prefect-server"
+    assert {"name": "home", "mountPath": "/var/lib/headgate"} in server["containers"][0]["volumeMounts"]
+    assert {"name": "home", "persistentVolumeClaim": {"claimName": "headgate-home"}} in server["volumes"]
+
+
 @pytest.mark.parametrize("name", ["headgate-shipping", "headgate-pages"])
 def test_what_ships_logs_and_what_shows_pages_has_the_settings_the_home_and_the_identity_of_the_flows(name: str) -> None:
     ships, flow = pod_of(the("Deployment", name)), pod_of(job())
