@@ -20,6 +20,7 @@ from uuid import uuid4
 import pytest
 from image_engine import CERTIFICATES, Engine, find_engine, give_up
 from kubectl import ENDPOINT, kubectl
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.images import build_and_push
 from deployments.kubernetes import KubernetesTarget, Place
@@ -29,6 +30,7 @@ from deployments.target import Revision
 from headgate.model.filters import FilterConfig
 from headgate.model.wrapping import wrap
 from headgate.release.configuration import Configuration
+from stack.services import KEEPS_LEASES
 
 CHECKOUT = Path(__file__).parents[2]
 DATA = {"dataset": "replies", "version": 0, "digest": "d" * 32, "rows": 700}
@@ -124,6 +126,20 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with _running(["docker-registry", "serve", str(folder / "config.yml")], folder / "log"):
         _until(lambda: _listens(port), "the registry does not listen")
         yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server as the local stack has it: that of Prefect's test harness frees nothing that a killed run held."""
+    folder, port = tmp_path_factory.mktemp("prefect"), _free_port()
+    variables = {"PREFECT_HOME": str(folder), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", **KEEPS_LEASES}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        with _running(command, folder / "log"), temporary_settings({PREFECT_API_URL: variables["PREFECT_API_URL"]}):
+            _until(lambda: _listens(port), f"Prefect's server does not listen; see {folder}/log", timeout_s=300)
+            yield variables["PREFECT_API_URL"]
 
 
 @pytest.fixture(scope="session")

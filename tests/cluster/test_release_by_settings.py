@@ -6,7 +6,6 @@ Rollouts are runs of the flow `release_candidate` in processes of their own, as 
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -25,9 +24,7 @@ from kubectl import ENDPOINT, kubectl
 from mlflow import MlflowClient
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.settings import get_current_settings
 from prefect.states import Pending
-from prefect.testing.utilities import prefect_test_harness
 
 from deployments.cluster_servers import until
 from deployments.target import Revision, Split
@@ -125,6 +122,7 @@ def installation(
     gateway: str,
     place_before: tuple[str, str],
     registry: str,
+    prefect_server: str,
     shared: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[SimpleNamespace]:
@@ -144,7 +142,7 @@ def installation(
         common=common,
     )
     (folder / "headgate.toml").write_text(text)
-    with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=300):
+    with pytest.MonkeyPatch.context() as patch:
         for variable, value in engine.environment.items():
             patch.setenv(variable, value)
         patch.chdir(folder)
@@ -216,8 +214,7 @@ class Run:
     @contextmanager
     def start(self) -> Iterator[subprocess.Popen[bytes]]:
         """Its process, which is killed with -9 when the block ends; Prefect knows where it runs."""
-        variables = os.environ | {"PREFECT_API_URL": str(get_current_settings().api.url)}
-        with subprocess.Popen([sys.executable, "-c", A_START, str(self.id)], env=variables) as process:
+        with subprocess.Popen([sys.executable, "-c", A_START, str(self.id)]) as process:
             with get_client(sync_client=True) as api:
                 api.update_flow_run(self.id, infrastructure_pid=f"{gethostname()}:{process.pid}")
             try:

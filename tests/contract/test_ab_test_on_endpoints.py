@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from made_up_release import made_up
 from stub_endpoints import local_endpoints
 
 from deployments.local import LocalTarget
 from deployments.target import Revision, Split
-from headgate.data.version import DataVersion
 from headgate.lake import FolderLake
 from headgate.model.bundle import open_bundle
 from headgate.release.ab_test import ABReport
@@ -86,18 +86,7 @@ def users(url: str, says: Says) -> Iterator[list[str]]:
 def roll_out(target: LocalTarget, folder: Path, bundles: tuple[Path, Path], says: Says) -> tuple[StageEnd, Release, FolderLake]:
     old, new = bundles
     lake = FolderLake(folder / "lake")
-    release = Release(
-        model="replies",
-        candidate="c" * 16,
-        bundle_digest=open_bundle(new).digest,
-        data_version=DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700),
-        commit="0" * 40,
-        evidence_digest="f" * 64,
-        verdict="passed",
-        expected_champion=None,
-        started_by="person:ada@example.com",
-        registered_version="1",
-    )
+    release = made_up(bundle_digest=open_bundle(new).digest)
     revision = Revision.adhoc(new).model_copy(update={"release": release.id})
     url = target.deploy("production", Revision.adhoc(old)).url
     assert url

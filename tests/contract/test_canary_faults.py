@@ -16,13 +16,12 @@ from typing import Any
 
 import httpx
 import pytest
+from made_up_release import RELEASE
 from stub_endpoints import BODY, STUB, local_endpoints, stub_revision
 
 from deployments.local import LocalTarget
 from deployments.target import Split
-from headgate.data.version import DataVersion
 from headgate.lake import FolderLake
-from headgate.release.record import Release
 from headgate.release.rollout import steps
 from headgate.settings import AutoRollback, Stage, TrafficRouting
 from tasks.driving import Drive, StageEnd
@@ -90,20 +89,8 @@ def roll_out(target: LocalTarget, tmp_path: Path, **fault: Any) -> tuple[StageEn
     """The end of a rollout of a stub with this fault, what clients got meanwhile and after, and how long its last step took."""
     url = target.deploy("production", stub_revision(tmp_path / "old", **GOOD)).url
     assert url
-    release = Release(
-        model="replies",
-        candidate="c" * 16,
-        bundle_digest="b" * 64,
-        data_version=DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700),
-        commit="0" * 40,
-        evidence_digest="f" * 64,
-        verdict="passed",
-        expected_champion=None,
-        started_by="person:ada@example.com",
-        registered_version="1",
-    )
     expected = fault.pop("expected", None)
-    new = stub_revision(tmp_path / "new", **(GOOD | fault)).model_copy(update={"release": release.id})
+    new = stub_revision(tmp_path / "new", **(GOOD | fault)).model_copy(update={"release": RELEASE.id})
     lake = FolderLake(tmp_path / "lake")
 
     def test(ask: Any) -> list[str]:
@@ -112,14 +99,14 @@ def roll_out(target: LocalTarget, tmp_path: Path, **fault: Any) -> tuple[StageEn
 
     with load(url) as clients:
         drive = Drive(
-            lake=lake, target=target, endpoint="production", release=release, stage=STAGE, revision=lambda: new, test=test, probe=time.sleep
+            lake=lake, target=target, endpoint="production", release=RELEASE, stage=STAGE, revision=lambda: new, test=test, probe=time.sleep
         )
         ended = drive.to_the_end()
         before = clients.by("challenger")
         time.sleep(1)
         if not ended.promoted:
             assert clients.by("challenger") == before
-    last = steps(lake, release.id)[-2:]
+    last = steps(lake, RELEASE.id)[-2:]
     assert [step.phase for step in last] == ["intent", "outcome"]
     took = (last[1].at - last[0].at).total_seconds()
     print(f"{fault}: {ended.reason}; {dict(clients.got)}; last step {took:.1f} s", file=sys.stderr)  # noqa: T201 - shown with -s

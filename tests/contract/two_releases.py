@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from made_up_release import made_up
+
 from deployments.target import Revision
 from headgate.data.version import DataVersion
 from headgate.model.filters import FilterConfig
@@ -22,17 +24,12 @@ def two_releases(classifier: Path, folder: Path) -> tuple[tuple[Release, Path], 
         provenance = {"model": "replies", "commit": str(number) * 40, "data_version": DATA.model_dump(mode="json")}
         filters = FilterConfig(min_confidence=least, out_of_scope_share=0.0)
         bundle = wrap(classifier, folder / f"bundle{number}", filters, provenance)
-        release = Release(
-            model="replies",
+        release = made_up(
             candidate=f"{number:016x}",
             bundle_digest=bundle.digest,
             configuration=configuration,
-            data_version=DATA,
             commit=str(number) * 40,
             evidence_digest=str(number) * 64,
-            verdict="passed",
-            expected_champion=None,
-            started_by="person:ada@example.com",
             registered_version=str(number + 1),
         )
         made.append((release, bundle.path))

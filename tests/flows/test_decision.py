@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from made_up_release import made_up
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
@@ -19,7 +20,6 @@ from prefect.flow_engine import run_flow
 from prefect.states import State
 
 from flows.decision import await_decision
-from headgate.data.version import DataVersion
 from headgate.lake import Lake, open_lake
 from headgate.release.approval import Answer, archive, decide, decision_of
 from headgate.release.audit import entries
@@ -64,17 +64,10 @@ def _policy(text: str = "") -> None:
 
 
 def _release(lake: Lake, number: int = 0) -> Release:
-    release = Release(
-        model="replies",
+    release = made_up(
         candidate=f"{number:016d}",
-        bundle_digest="b" * 64,
-        data_version=DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700),
-        commit="0" * 40,
         evidence_digest=hashlib.sha256(PAGE).hexdigest(),
-        verdict="passed",
-        expected_champion=None,
         started_by="automation:headgate.dataset.updated",
-        registered_version="1",
     )
     save_release(lake, release)
     lake.put_if_absent(f"releases/{release.id}/evidence/summary.md", b"the evidence")

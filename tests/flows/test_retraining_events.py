@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from made_up_release import made_up
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -32,7 +33,7 @@ from headgate.data.table import DatasetTable
 from headgate.data.version import DataVersion
 from headgate.lake import Lake, open_lake
 from headgate.release.champion import crown
-from headgate.release.record import Release, save_release
+from headgate.release.record import save_release
 from headgate.release.retraining import newest_decisions
 from headgate.release.training_ledger import past_trainings
 from headgate.settings import load_settings
@@ -79,7 +80,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     _policy()
     found = open_lake("lake")
     freeze(found, "replies-regression", [parse_row({"id": "r", "text": "stop", "label": "unsubscribe"})])
-    save_release(found, release := _release(_annotate(found, 2)))
+    save_release(found, release := made_up(data_version=_annotate(found, 2)))
     crown(found, "replies", "production", release.id, None, datetime.now(UTC))
     yield found
     load_settings.cache_clear()
@@ -96,21 +97,6 @@ def _annotate(lake: Lake, count: int) -> DataVersion:
     first = newest.rows if newest else 0
     rows = [parse_row({"id": f"{i}", "text": f"{os.urandom(8).hex()}", "label": "xy"[i % 2]}) for i in range(first, first + count)]
     return table.merge(rows).version
-
-
-def _release(version: DataVersion) -> Release:
-    return Release(
-        model="replies",
-        candidate="c" * 16,
-        bundle_digest="b" * 64,
-        data_version=version,
-        commit="0" * 40,
-        evidence_digest="e" * 64,
-        verdict="passed",
-        expected_champion=None,
-        started_by="person:ada",
-        registered_version="1",
-    )
 
 
 def _announce(version: DataVersion, times: int = 1) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_release import made_up
 
 import tasks.putting_back
 import tasks.rolling_back
@@ -61,17 +62,10 @@ class World:
         patch.setattr(tasks.rolling_back, "alias_of", lambda _, alias: self.alias.get(alias))
 
     def _release(self, number: int) -> Release:
-        release = Release(
-            model="replies",
+        release = made_up(
             candidate=f"{number:016x}",
             bundle_digest=str(number) * 64,
             configuration=Configuration(log_text="full") if number == 1 else Configuration(),
-            data_version=DATA,
-            commit="0" * 40,
-            evidence_digest="f" * 64,
-            verdict="passed",
-            expected_champion=None,
-            started_by="person:ada@example.com",
             registered_version=str(number + 1),
         )
         save_release(self.lake, release)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from made_up_release import made_up
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
@@ -14,7 +15,6 @@ import tasks.reasking
 import tasks.rolling_out
 from deployments.memory import MemoryTarget
 from deployments.target import EndpointStatus, Observation, Revision
-from headgate.data.version import DataVersion
 from headgate.errors import Refused
 from headgate.lake import Lake, open_lake
 from headgate.release.audit import entries
@@ -69,18 +69,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def release_of(lake: Lake, candidate: str) -> Release:
-    release = Release(
-        model="replies",
-        candidate=candidate,
-        bundle_digest="b" * 64,
-        data_version=DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700),
-        commit="0" * 40,
-        evidence_digest="f" * 64,
-        verdict="passed",
-        expected_champion=None,
-        started_by="person:ada@example.com",
-        registered_version="1",
-    )
+    release = made_up(candidate=candidate)
     save_release(lake, release)
     for name in ("index.html", "summary.md"):
         lake.put_if_absent(f"{folder(release.id)}/evidence/{name}", b"evidence")

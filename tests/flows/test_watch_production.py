@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_release import RELEASE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
@@ -14,12 +15,11 @@ import tasks.announcing
 from flows.watch import watch_production
 from headgate.data.landing import landed
 from headgate.data.queue import Queue
-from headgate.data.version import DataVersion
 from headgate.lake import Lake, open_lake
 from headgate.monitoring.prediction_log import LATE
 from headgate.monitoring.watch_records import status_of
 from headgate.release.champion import crown
-from headgate.release.record import Release, save_release
+from headgate.release.record import save_release
 from headgate.serving.identifiers import PredictionIds
 from headgate.settings import load_settings
 
@@ -77,16 +77,7 @@ def test_drift_is_shown_told_once_as_an_event_and_its_texts_are_queued(tmp_path:
     (tmp_path / "headgate.toml").write_text(SETTINGS + WATCH)
     load_settings.cache_clear()
     lake, now = open_lake("lake"), datetime.now(UTC)
-    data = DataVersion(dataset="replies", version=0, digest="d" * 32, rows=1)
-    fields = {"model": "replies", "candidate": "c" * 16, "bundle_digest": "b" * 64, "data_version": data, "commit": "0" * 40}
-    told = {
-        "evidence_digest": "f" * 64,
-        "verdict": "passed",
-        "expected_champion": None,
-        "started_by": "person:ada",
-        "registered_version": "1",
-    }
-    release = save_release(lake, Release(**fields, **told))
+    release = save_release(lake, RELEASE)
     crown(lake, "replies", "production", release, None, now - timedelta(days=9))
     for back in range(24, 0, -1):
         at = (now - LATE).replace(minute=0, second=0, microsecond=0) - timedelta(hours=back)

@@ -7,30 +7,17 @@ from typing import Any
 
 from accounts import ENDPOINT, PLACE
 from answering_servers import revision, target_on
+from made_up_release import RELEASE
 from simulator import Simulator
 
 from deployments.target import Target
-from headgate.data.version import DataVersion
 from headgate.errors import Unavailable
 from headgate.lake import FolderLake
 from headgate.release.champion import crown
-from headgate.release.record import Release
 from headgate.release.rollout import Action, Situation, steps
 from headgate.settings import AutoRollback, Stage, TrafficRouting
 from tasks.driving import Drive, StageEnd
 
-RELEASE = Release(
-    model="replies",
-    candidate="c" * 16,
-    bundle_digest="b" * 64,
-    data_version=DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700),
-    commit="0" * 40,
-    evidence_digest="f" * 64,
-    verdict="passed",
-    expected_champion=None,
-    started_by="person:ada@example.com",
-    registered_version="1",
-)
 POLICY = AutoRollback(min_requests=15, max_duration_s=200, max_p95_ratio=20, max_p99_ratio=50)
 CANARY = Stage(
     environment="production",

@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 from answering_servers import Answering, target_on
+from made_up_release import made_up
 from prefect.logging import disable_run_logger
 from rollout_world import pass_with_traffic
 from simulator import Simulator
@@ -29,7 +30,6 @@ import tasks.verifying
 from deployments.sagemaker import SageMakerTarget
 from deployments.sagemaker_clients import Clients
 from deployments.target import Revision
-from headgate.data.version import DataVersion
 from headgate.errors import Refused
 from headgate.lake import open_lake
 from headgate.release.audit import entries
@@ -82,18 +82,11 @@ class TwoRegions:
             crown(self.lake, "replies", f"production-{name}", self.old.id, None, simulator.clock.now())
 
     def _release(self, number: str) -> Release:
-        release = Release(
-            model="replies",
+        release = made_up(
             candidate=number * 16,
             bundle_digest=number * 64,
             image_digest=f"sha256:{number * 64}",
             configuration=Configuration(),
-            data_version=DataVersion(dataset="replies", version=0, digest="d" * 32, rows=700),
-            commit="0" * 40,
-            evidence_digest="f" * 64,
-            verdict="passed",
-            expected_champion=None,
-            started_by="person:ada@example.com",
             registered_version=number,
         )
         save_release(self.lake, release)

@@ -11,6 +11,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from made_up_release import made_up
 from served import served
 from typer.testing import CliRunner
 
@@ -54,18 +55,8 @@ def lake(home: Path) -> Lake:
 @pytest.fixture
 def release(lake: Lake, bundle: Path, provenance: dict[str, Any]) -> Release:
     """An approved release of the tiny bundle, champion in production."""
-    record = Release(
-        model="replies",
-        candidate="c" * 16,
-        bundle_digest=open_bundle(bundle).digest,
-        data_version=DataVersion(**provenance["data_version"]),
-        commit=provenance["commit"],
-        evidence_digest="f" * 64,
-        verdict="passed",
-        expected_champion=None,
-        started_by="person:ada@example.com",
-        registered_version="3",
-    )
+    about = {"data_version": DataVersion(**provenance["data_version"]), "commit": provenance["commit"]}
+    record = made_up(bundle_digest=open_bundle(bundle).digest, registered_version="3", **about)
     save_release(lake, record)
     archive(lake, decide(Answer(decision="approve", approver="grace@example.com", reason="recall is up"), record, NOW, Approval()))
     crown(lake, "replies", "production", record.id, None, NOW)

@@ -1,7 +1,8 @@
-"""A release that waits, and an answer to it, for tests of what happens next."""
+"""A release that waits, and an answer to it, for tests of what happens next; `made_up` makes others."""
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Any
 
 from headgate.data.version import DataVersion
 from headgate.lake import Lake
@@ -27,6 +28,11 @@ RELEASE = Release(
 WITH_PAGE = RELEASE.model_copy(update={"evidence_digest": hashlib.sha256(PAGE).hexdigest()})
 YES = Answer(decision="approve", approver="grace@example.com", reason="looks right")
 POLICY = Approval()
+
+
+def made_up(**changed: Any) -> Release:
+    """RELEASE with other fields."""
+    return Release.model_validate(RELEASE.model_dump() | changed)
 
 
 def keep(lake: Lake, release: Release) -> None:
