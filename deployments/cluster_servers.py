@@ -118,22 +118,22 @@ class ClusterServers:
         """Until so many pods are ready; a Deployment begins with one, and has its number under a manager that an autoscaler takes over."""
         least = self.workload(revision).replicas.least if least is None else least
         wanted = max(pods, least)
-        since: float | None = None  # when a container could not be made first
-
-        def no_use(found: list[Manifest]) -> bool:
-            nonlocal since
-            since = (since or time.monotonic()) if not_made(found) else None
-            return hopeless(found) or (since is not None and time.monotonic() - since >= LASTS_S)
+        not_made_since: float | None = None  # as far as one looked: what no API server told of does not count
 
         def enough() -> bool:
+            nonlocal not_made_since
+            before, not_made_since = not_made_since, None
             if (able := self.available(revision)) >= wanted:
                 return True
             if (there := self._deployment(revision)) and self.replicas(revision) < wanted:
                 self.cluster.scale(there, wanted)
             found = self.pods(revision)
-            if (stuck := no_use(found)) and not patient:
+            if failing := not_made(found):
+                not_made_since = time.monotonic() if before is None else before
+            lasting = not_made_since is not None and time.monotonic() - not_made_since >= LASTS_S
+            if (hopeless(found) or lasting) and not patient:
                 raise Refused(self._not_ready(revision, found, "no waiting helps", wanted, stays))
-            return patient and able >= least and (stuck or unscheduled(found))
+            return patient and able >= least and (hopeless(found) or failing or unscheduled(found))
 
         if until(enough, self.ready_s, LOOK_S) or (patient and self.available(revision) >= least):
             return

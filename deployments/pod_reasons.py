@@ -7,7 +7,7 @@ from deployments.manifests.pods import CONTAINER
 from deployments.manifests.workload import Manifest
 
 HOPELESS = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CrashLoopBackOff"}
-# Its node tries these again every few seconds: they pass where it had lost the API server, and stay where a Secret is missing.
+# Its node tries these again every ten seconds or so: they pass where it had lost the API server, and stay where a Secret is missing.
 TRIED_AGAIN = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 
@@ -23,7 +23,7 @@ def hopeless(pods: Iterable[Manifest]) -> bool:
 
 
 def not_made(pods: Iterable[Manifest]) -> bool:
-    """Whether a container could not be made or started just now, which its node tries again: hopeless only where it lasts."""
+    """Whether a container could not be made just now, which its node tries again: hopeless only where it lasts."""
     return any(_waiting(container).get("reason") in TRIED_AGAIN for pod in pods for container in _containers(pod))
 
 

@@ -9,6 +9,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from deployments.ports import Ports
+from deployments.prefect_server import LEASES_ON_DISK
 from deployments.processes import Processes, Program
 from headgate.data.delivery_secrets import VARIABLE, read_secrets
 from headgate.errors import Unavailable
@@ -18,8 +19,6 @@ from headgate.settings import Settings, load_settings
 Say = Callable[[str], None]
 ANNOTATIONS = "annotations"
 WORKER_LOOKS_EVERY_S = "2"  # instead of 10: a release is a handful of flow runs, each of which waited 5 s for nothing
-# In memory, the default, leases are lost when the server restarts, and an endpoint that a rollout held then is held for ever.
-KEEPS_LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -155,7 +154,7 @@ def _servers(settings: Settings, addresses: Addresses) -> list[Program]:
     )
     server = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port["prefect"])
     return [
-        _program("prefect", server, environment | KEEPS_LEASES),
+        _program("prefect", server, environment | LEASES_ON_DISK),
         _program("mlflow", ("-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port["mlflow"], *store), environment),
         _program("gateway", ("-m", "stack.gateway", "--port", port["gateway"]), environment),
     ]

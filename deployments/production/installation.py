@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from deployments.manifests.workload import DnsLabel, Manifest
+from deployments.prefect_server import LEASES_LOCK, LEASES_ON_DISK
 from deployments.production.pools import (
     ACCOUNT,
     CLAIM,
@@ -112,12 +113,13 @@ def home(wanted: Installation) -> Manifest:
 def server(wanted: Installation) -> Manifest:
     """Prefect's server on PostgreSQL, with a password; one pod, since its services must not run twice.
 
-    Which run holds an endpoint is kept on the home claim: in memory, Prefect's default, it is lost with the pod, and the endpoint is held
-    for ever.
+    That an endpoint is held, and until when, is kept on the home claim. The lock on it names a process by its number, and the next server
+    has the same one: a lock that a killed server left would hold for ever.
     """
-    arguments = ("prefect", "server", "start", "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104 - a pod's own address
+    kept = f"{HOME}/prefect-server"
+    start = f"rm -f {kept}/{LEASES_LOCK}; exec prefect server start --host 0.0.0.0 --port {PORT}"
     health = {"httpGet": {"path": "/api/health", "port": PORT}, "timeoutSeconds": 5}
-    container = _container(wanted, arguments, memory="1Gi") | {
+    container = _container(wanted, ("sh", "-c", start), memory="1Gi") | {
         "ports": [{"name": "http", "protocol": "TCP", "containerPort": PORT}],
         "startupProbe": health | {"periodSeconds": 5, "failureThreshold": 60},  # a new version first changes the database
         "readinessProbe": health | {"periodSeconds": 5},
@@ -126,8 +128,8 @@ def server(wanted: Installation) -> Manifest:
             _secret("PREFECT_SERVER_DATABASE_CONNECTION_URL", SERVER_SECRET, "database-url"),
             _secret("PREFECT_SERVER_API_AUTH_STRING", SERVER_SECRET, "auth-string"),
             {"name": "PREFECT_SERVER_UI_STATIC_DIRECTORY", "value": "/tmp/ui"},  # noqa: S108 - a volume of the pod's own
-            {"name": "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "value": "prefect.server.concurrency.lease_storage.filesystem"},
-            {"name": "PREFECT_HOME", "value": f"{HOME}/prefect-server"},
+            *({"name": name, "value": value} for name, value in LEASES_ON_DISK.items()),
+            {"name": "PREFECT_HOME", "value": kept},
         ],
     }
     container["volumeMounts"] += [{"name": "home", "mountPath": HOME}]

@@ -26,11 +26,11 @@ from deployments.images import build_and_push
 from deployments.kubernetes import KubernetesTarget, Place
 from deployments.manifests.traffic import Gateway
 from deployments.manifests.workload import Replicas, Resources
+from deployments.prefect_server import LEASES_ON_DISK
 from deployments.target import Revision
 from headgate.model.filters import FilterConfig
 from headgate.model.wrapping import wrap
 from headgate.release.configuration import Configuration
-from stack.services import KEEPS_LEASES
 
 CHECKOUT = Path(__file__).parents[2]
 DATA = {"dataset": "replies", "version": 0, "digest": "d" * 32, "rows": 700}
@@ -132,7 +132,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server as the local stack has it: that of Prefect's test harness frees nothing that a killed run held."""
     folder, port = tmp_path_factory.mktemp("prefect"), _free_port()
-    variables = {"PREFECT_HOME": str(folder), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", **KEEPS_LEASES}
+    variables = {"PREFECT_HOME": str(folder), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", **LEASES_ON_DISK}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():

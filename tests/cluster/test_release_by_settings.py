@@ -275,7 +275,9 @@ def test_releases_go_through_shadow_canary_and_back_on_the_clusters_that_headgat
         assert (_name(status.champion), _name(status.challenger), status.split) == (old.id, new.id, Split(champion=50, challenger=50))
         (said,) = run.recovered()
         assert said.endswith("lost its process in start 1; it starts again")
+        assert _held() == 1, "what the killed run held is not free yet"
         assert run.end() == "Completed"
+    assert _held() == 0
     assert failures(found) == []
     shifts = [step for step in steps(lake, new.id) if step.environment == "pre-production" and step.action.kind == "shift"]
     assert len(shifts) == 2, "pre-production is not gone through again: one intent, one outcome"
@@ -307,6 +309,12 @@ def test_releases_go_through_shadow_canary_and_back_on_the_clusters_that_headgat
 def _shifted(lake: Lake, release: Release) -> bool:
     """Whether its canary in production began."""
     return any((step.environment, step.action.kind, step.phase) == ("production", "shift", "outcome") for step in steps(lake, release.id))
+
+
+def _held() -> int:
+    """Whether a run has production's endpoint."""
+    with get_client(sync_client=True) as api:
+        return api.read_global_concurrency_limit_by_name(f"endpoint-{ENDPOINT}").active_slots
 
 
 def _name(revision: Revision | None) -> str | None:

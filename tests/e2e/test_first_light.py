@@ -222,9 +222,9 @@ def test_the_sanity_check_runs_the_chain_on_a_subset_and_cleans_up(headgate):
 
 
 def test_a_stack_killed_outright_comes_back_and_says_what_it_found(headgate):
-    held = headgate.python(HELD.format("print('held', flush=True); time.sleep(600)"))
-    assert held.stdout.readline() == "held\n"
-    held.kill()
+    with headgate.python(HELD.format("print('held', flush=True); time.sleep(600)")) as held:
+        assert held.stdout.readline() == "held\n"
+        held.kill()
     for process in psutil.process_iter():
         try:
             if process.environ().get("HEADGATE_SUPERVISED") == str(headgate.home):
@@ -235,8 +235,12 @@ def test_a_stack_killed_outright_comes_back_and_says_what_it_found(headgate):
     assert "no training needed: release" in output
     said = _post(f"{_endpoint(output)}/invocations", {"instances": [{"text": "Thursday at ten works, talk then."}]})
     assert said["predictions"][0]["label"] == "positive"
-    taken = headgate.python(HELD.format("print('taken')"))
-    assert taken.communicate(timeout=180)[0] == "taken\n", "what a killed run held is free again, though the server was killed too"
+    with headgate.python(HELD.format("print('taken')")) as taken:
+        try:
+            said = taken.communicate(timeout=180)[0]
+        finally:
+            taken.kill()
+    assert said == "taken\n", "what a killed run held is free again, though the server was killed too"
 
 
 def test_a_stopped_stack_starts_again_where_it_was(headgate):

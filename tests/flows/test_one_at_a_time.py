@@ -1,11 +1,15 @@
-"""An endpoint is changed by one run at a time, as Prefect's server counts it."""
+"""An endpoint is taken by one run at a time, as Prefect's server counts it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from concurrent.futures import TimeoutError as StillWaits
 
+import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 
 from tasks.one_at_a_time import alone_at
+
+WAITED_S = 5  # for one that shall not get it
 
 
 def held(endpoint: str) -> int:
@@ -14,20 +18,31 @@ def held(endpoint: str) -> int:
 
 
 def test_a_second_run_waits_until_the_first_is_done_and_another_endpoint_is_another_matter() -> None:
-    in_turn, entered = list[str](), Event()
-
-    def second() -> None:
-        entered.set()
+    def second() -> str:
         with alone_at("replies-here"):
-            in_turn.append("second")
+            return "it has it"
 
     with ThreadPoolExecutor() as pool:
         with alone_at("replies-here"):
             waiting = pool.submit(second)
-            entered.wait()
             with alone_at("replies-there"):
                 assert (held("replies-here"), held("replies-there")) == (1, 1)
-            in_turn.append("first")
-        waiting.result(timeout=120)
-    assert in_turn == ["first", "second"]
+            with pytest.raises(StillWaits):
+                waiting.result(timeout=WAITED_S)
+        assert waiting.result(timeout=120) == "it has it"
     assert (held("replies-here"), held("replies-there")) == (0, 0)
+
+
+def test_a_run_says_that_it_waits(caplog: pytest.LogCaptureFixture) -> None:
+    @flow
+    def later() -> str:
+        with alone_at("replies-held"):
+            return "it has it"
+
+    with ThreadPoolExecutor() as pool:
+        with alone_at("replies-held"):
+            waiting = pool.submit(later)
+            with pytest.raises(StillWaits):
+                waiting.result(timeout=WAITED_S)
+        assert waiting.result(timeout=120) == "it has it"
+    assert "endpoint replies-held is held by another run, or was by one that was killed; waiting for it" in caplog.text

@@ -1,6 +1,7 @@
 """What the Kubernetes target does of a change, by a namespace in memory; the same on a real cluster is in tests/cluster."""
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +95,40 @@ def test_a_container_that_its_node_cannot_make_for_long_stops_a_release(
         target.deploy(ENDPOINT, SECOND)
     assert NOT_MADE["message"] in str(refused.value)
     assert cluster.releases() == {ONE}
+
+
+def test_a_rollback_does_with_the_fewest_pods_at_once_where_a_node_cannot_make_more(
+    target: KubernetesTarget, cluster: MadeUpCluster
+) -> None:
+    target.deploy(ENDPOINT, FIRST)
+    target.deploy(ENDPOINT, SECOND)
+    scaled(cluster, ONE, 4)
+    target.promote(ENDPOINT, SECOND.release)
+    cluster.able[ONE], cluster.faults[ONE] = 2, NOT_MADE
+    looks = list[int]()
+    cluster.at_look = lambda: looks.append(1)
+    assert target.rollback(ENDPOINT, FIRST).champion == FIRST
+    assert len(looks) < 40, "it was waited for"
+
+
+def test_time_in_which_the_cluster_does_not_answer_is_none_in_which_a_container_was_not_made(
+    target: KubernetesTarget, cluster: MadeUpCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_servers, "LASTS_S", 0.05)
+    target.deploy(ENDPOINT, FIRST)
+    cluster.able[TWO], cluster.faults[TWO] = 0, NOT_MADE
+    looks = iter(range(99))
+
+    def look() -> None:
+        number = next(looks)
+        if number == 1:
+            cluster.away = 1
+            time.sleep(0.1)
+        if number == 3:
+            cluster.able[TWO] = 100
+
+    cluster.at_look = look
+    assert target.deploy(ENDPOINT, SECOND).challenger == SECOND
 
 
 def test_a_repair_waits_too_and_does_not_say_that_it_removed_what_stays(target: KubernetesTarget, cluster: MadeUpCluster) -> None:

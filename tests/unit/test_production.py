@@ -153,11 +153,16 @@ def test_a_job_finds_its_settings_its_home_and_its_secrets_without_naming_one() 
     assert pod_of(job())["serviceAccountName"] == the("ServiceAccount", "headgate-flows")["metadata"]["name"]
 
 
-def test_which_run_holds_an_endpoint_outlives_the_pod_of_the_server() -> None:
+def test_that_an_endpoint_is_held_outlives_the_pod_of_the_server_and_the_lock_on_it_does_not() -> None:
     server = pod_of(the("Deployment", "headgate-prefect"))
     told = {one["name"]: one.get("value") for one in server["containers"][0]["env"]}
     assert told["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] == "prefect.server.concurrency.lease_storage.filesystem"
     assert told["PREFECT_HOME"] == "/var/lib/headgate/prefect-server"
+    assert server["containers"][0]["args"] == [
+        "sh",
+        "-c",
+        "rm -f /var/lib/headgate/prefect-server/concurrency_leases/expirations.lock; exec prefect server start --host 0.0.0.0 --port 4200",
+    ]
     assert {"name": "home", "mountPath": "/var/lib/headgate"} in server["containers"][0]["volumeMounts"]
     assert {"name": "home", "persistentVolumeClaim": {"claimName": "headgate-home"}} in server["volumes"]
 
