@@ -113,6 +113,8 @@ def main(folder: Path, port: int, namespace: str) -> None:
     routes, core, done = kubernetes.client.CustomObjectsApi(), kubernetes.client.CoreV1Api(), ""
     _put(folder, configuration(folder, port, None, {}))
     with subprocess.Popen(["nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf", "-g", "daemon off;"]) as nginx:
+        while not (folder / "nginx.pid").exists() and nginx.poll() is None:
+            time.sleep(0.05)  # until then it cannot be told of a route
         _say("ready")
         while nginx.poll() is None:
             try:
@@ -128,7 +130,7 @@ def main(folder: Path, port: int, namespace: str) -> None:
                         name = route["metadata"]["name"]
                         routes.patch_namespaced_custom_object_status(GROUP, VERSION, namespace, ROUTES, name, accepted(route))
                     done = told
-            except (ApiException, HTTPError, OSError, KeyError) as fault:
+            except (ApiException, HTTPError, OSError, KeyError, subprocess.CalledProcessError) as fault:
                 _say(f"again: {fault!r}"[:500])
             time.sleep(0.1)
 
