@@ -17,7 +17,10 @@ def held(endpoint: str) -> int:
         return api.read_global_concurrency_limit_by_name(f"endpoint-{endpoint}").active_slots
 
 
-def test_a_second_run_waits_until_the_first_is_done_and_another_endpoint_is_another_matter() -> None:
+def test_a_second_run_says_that_it_waits_until_the_first_is_done_and_another_endpoint_is_another_matter(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @flow
     def second() -> str:
         with alone_at("replies-here"):
             return "it has it"
@@ -30,19 +33,5 @@ def test_a_second_run_waits_until_the_first_is_done_and_another_endpoint_is_anot
             with pytest.raises(StillWaits):
                 waiting.result(timeout=WAITED_S)
         assert waiting.result(timeout=120) == "it has it"
+    assert "endpoint replies-here is held by another run, or was by one that was killed; waiting for it" in caplog.text
     assert (held("replies-here"), held("replies-there")) == (0, 0)
-
-
-def test_a_run_says_that_it_waits(caplog: pytest.LogCaptureFixture) -> None:
-    @flow
-    def later() -> str:
-        with alone_at("replies-held"):
-            return "it has it"
-
-    with ThreadPoolExecutor() as pool:
-        with alone_at("replies-held"):
-            waiting = pool.submit(later)
-            with pytest.raises(StillWaits):
-                waiting.result(timeout=WAITED_S)
-        assert waiting.result(timeout=120) == "it has it"
-    assert "endpoint replies-held is held by another run, or was by one that was killed; waiting for it" in caplog.text

@@ -1,7 +1,6 @@
 """What the Kubernetes target does of a change, by a namespace in memory; the same on a real cluster is in tests/cluster."""
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +54,25 @@ def target(cluster: MadeUpCluster, tmp_path: Path) -> Iterator[KubernetesTarget]
         yield KubernetesTarget(place, tmp_path / "home", lambda _: size, ready_s=0.3, _http=http, _clusters={"": cluster})
 
 
+class Clock:
+    """In place of the module `time`, where ten seconds pass between two looks."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _: float) -> None:
+        self.now += 10
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(cluster_servers, "time", found)
+    return found
+
+
 def scaled(cluster: MadeUpCluster, release: str, pods: int) -> None:
     """As an autoscaler does it."""
     for one in cluster._of("Deployment", release):
@@ -86,15 +104,16 @@ def test_a_container_that_its_node_cannot_make_at_first_is_waited_for(target: Ku
 
 
 def test_a_container_that_its_node_cannot_make_for_long_stops_a_release(
-    target: KubernetesTarget, cluster: MadeUpCluster, monkeypatch: pytest.MonkeyPatch
+    target: KubernetesTarget, cluster: MadeUpCluster, clock: Clock
 ) -> None:
-    monkeypatch.setattr(cluster_servers, "LASTS_S", 0.02)
     target.deploy(ENDPOINT, FIRST)
     cluster.able[TWO], cluster.faults[TWO] = 0, NOT_MADE
+    began = clock.now
     with pytest.raises(Refused, match=r"no waiting helps.*it is removed, nothing else was changed") as refused:
-        target.deploy(ENDPOINT, SECOND)
+        dataclasses.replace(target, ready_s=600).deploy(ENDPOINT, SECOND)
     assert NOT_MADE["message"] in str(refused.value)
     assert cluster.releases() == {ONE}
+    assert 60 <= clock.now - began < 90
 
 
 def test_a_rollback_does_with_the_fewest_pods_at_once_where_a_node_cannot_make_more(
@@ -112,23 +131,22 @@ def test_a_rollback_does_with_the_fewest_pods_at_once_where_a_node_cannot_make_m
 
 
 def test_time_in_which_the_cluster_does_not_answer_is_none_in_which_a_container_was_not_made(
-    target: KubernetesTarget, cluster: MadeUpCluster, monkeypatch: pytest.MonkeyPatch
+    target: KubernetesTarget, cluster: MadeUpCluster, clock: Clock
 ) -> None:
-    monkeypatch.setattr(cluster_servers, "LASTS_S", 0.05)
     target.deploy(ENDPOINT, FIRST)
     cluster.able[TWO], cluster.faults[TWO] = 0, NOT_MADE
-    looks = iter(range(99))
+    begun = clock.now
 
     def look() -> None:
-        number = next(looks)
-        if number == 1:
+        if clock.now == begun + 20:
             cluster.away = 1
-            time.sleep(0.1)
-        if number == 3:
+            clock.now += 100
+        if clock.now > begun + 150:
             cluster.able[TWO] = 100
 
     cluster.at_look = look
-    assert target.deploy(ENDPOINT, SECOND).challenger == SECOND
+    assert dataclasses.replace(target, ready_s=600).deploy(ENDPOINT, SECOND).challenger == SECOND
+    assert clock.now > begun + 150
 
 
 def test_a_repair_waits_too_and_does_not_say_that_it_removed_what_stays(target: KubernetesTarget, cluster: MadeUpCluster) -> None:
